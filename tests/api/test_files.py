@@ -1,0 +1,73 @@
+"""Records from JSON that somebody already has."""
+
+import gzip
+import json
+import zipfile
+
+import pytest
+
+from kie_notes.api.files import read_records
+from kie_notes.errors import RecordError
+from kie_notes.notes import flatten
+
+FLUTE = {"name": "Flute", "notes": [{"pitch": 60, "start": 0, "end": 1, "velocity": 1}]}
+BARE = {"state": "complete", "instruments": [FLUTE]}
+
+
+def put(path, document):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def ids(found):
+    return [record.task for record in found]
+
+
+def test_a_folder_is_read_to_the_bottom_in_the_order_of_names(tmp_path):
+    put(tmp_path / "b.json", BARE)
+    put(tmp_path / "sub" / "a.json", BARE)
+    put(tmp_path / "notes.txt", BARE)
+    assert ids(read_records(tmp_path)) == ["b", "a"]
+
+
+def test_files_and_patterns_mix(tmp_path):
+    one = put(tmp_path / "one.json", BARE)
+    put(tmp_path / "x1.json", BARE)
+    put(tmp_path / "x2.json", BARE)
+    assert ids(read_records([one, str(tmp_path / "x*.json")])) == ["one", "x1", "x2"]
+
+
+def test_lists_and_lines_hold_several_bodies(tmp_path):
+    put(tmp_path / "list.json", [BARE, BARE | {"taskId": "own"}])
+    (tmp_path / "lines.jsonl").write_text(f"{json.dumps(BARE)}\n\n{json.dumps(BARE | {'taskId': 'mine'})}\n")
+    assert ids(read_records(tmp_path)) == ["lines-1", "mine", "list-1", "own"]
+
+
+def test_packed_files_are_unpacked(tmp_path):
+    (tmp_path / "g.json.gz").write_bytes(gzip.compress(json.dumps(BARE).encode()))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("in/z1.json", json.dumps(BARE))
+        archive.writestr("in/readme.txt", "no")
+    found = list(read_records(tmp_path))
+    assert ids(found) == ["g", "z1"]
+    assert found[1].source.endswith("z.zip/in/z1.json")
+
+
+def test_a_bad_file_does_not_cost_the_others_and_is_kept_with_its_reason(tmp_path):
+    put(tmp_path / "good.json", BARE)
+    (tmp_path / "bad.json").write_text('{"code": 200, "data"')
+    (tmp_path / "cut.json.gz").write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    (tmp_path / "no.zip").write_bytes(b"no zip")
+    flat = flatten(read_records(tmp_path))
+    assert flat.tasks["task"].to_list() == ["good"]
+    reasons = flat.rejects["reason"].to_list()
+    assert len(reasons) == 3
+    assert "bad.json: expected JSON, got" in reasons[0]
+    assert "cut.json.gz: EOFError" in reasons[1]
+    assert "no.zip: BadZipFile" in reasons[2]
+
+
+def test_a_path_that_leads_nowhere_is_an_error(tmp_path):
+    with pytest.raises(RecordError, match="no such file or folder"):
+        list(read_records(tmp_path / "missing"))

@@ -1,0 +1,214 @@
+"""Any envelope to one typed record: forms, states, times, and notes of which some are bad."""
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kie_notes.api.records import parse_record
+from kie_notes.errors import RecordError
+
+SAMPLES = Path(__file__).parents[2] / "data" / "samples" / "records"
+
+NOTE = {"pitch": 60, "start": 0.5, "end": 1.0, "velocity": 1}
+FLUTE = {"name": "Flute", "notes": [NOTE]}
+RESULT = {"state": "complete", "instruments": [FLUTE]}
+
+
+def polled(**fields):
+    data = {"taskId": "t1", "midiData": RESULT, "successFlag": 1, "createTime": 1760335251000} | fields
+    return {"code": 200, "msg": "success", "data": data}
+
+
+ENVELOPES = {
+    "polled": polled(),
+    "polled, the result as text": polled(midiData=json.dumps(RESULT)),
+    "called back": {"code": 200, "msg": "success", "data": {"taskId": "t1", **RESULT}},
+    "called back by the sister service": {"task_id": "t1", "code": 200, "msg": "success", "data": RESULT},
+    "called back with a list": {"success": True, "task_id": "t1", "data": [RESULT]},
+    "job": {"code": 200, "data": {"taskId": "t1", "state": "success", "resultJson": json.dumps({"midi": 1, **RESULT})}},
+    "bare": {"taskId": "t1", **RESULT},
+    "in a list": [polled()],
+    "in a string": json.dumps(polled()),
+}
+
+
+@pytest.mark.parametrize("form", ENVELOPES)
+def test_every_envelope_of_the_same_notes_gives_the_same_record(form):
+    record = parse_record(json.dumps(ENVELOPES[form]).encode())
+    assert (record.task, record.state) == ("t1", "complete")
+    assert [(one.name, [(n.pitch, n.start, n.end, n.velocity) for n in one.notes]) for one in record.instruments] == [
+        ("Flute", [(60, 0.5, 1.0, 1.0)])
+    ]
+    assert record.rejects == ()
+
+
+@pytest.mark.parametrize("kind", [str, bytes, dict])
+def test_a_body_may_be_text_bytes_or_parsed(kind):
+    text = json.dumps(polled())
+    body = {str: text, bytes: text.encode(), dict: json.loads(text)}[kind]
+    assert parse_record(body).created_at == datetime(2025, 10, 13, 6, 0, 51, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("flag", "state"),
+    [
+        (0, "pending"),
+        ("0", "pending"),
+        (2, "failed"),
+        (3, "failed"),
+        ("PENDING", "pending"),
+        ("CREATE_TASK_FAILED", "failed"),
+        ("GENERATE_AUDIO_FAILED", "failed"),
+        ("CALLBACK_EXCEPTION", "pending"),
+        (1, "empty"),
+        ("SUCCESS", "empty"),
+    ],
+)
+def test_states_come_as_numbers_and_as_words(flag, state):
+    assert parse_record(polled(midiData=None, successFlag=flag)).state == state
+
+
+def test_a_failed_task_says_of_which_kind_with_the_services_words():
+    made = parse_record(polled(midiData=None, successFlag=2, errorCode="500", errorMessage="no stems"))
+    assert made.error_message == "the service could not create the task: no stems"
+    assert made.error_code == "500"
+    assert "could not generate" in parse_record(polled(midiData=None, successFlag=3)).error_message
+
+
+@pytest.mark.parametrize("result", [None, {"state": "complete", "instruments": []}, {"instruments": [{"name": "A", "notes": []}]}])
+def test_success_without_notes_is_empty_and_names_both_explanations(result):
+    record = parse_record(polled(midiData=result))
+    assert record.state == "empty"
+    assert "split_stem" in record.error_message
+    assert "audio" in record.error_message
+
+
+def test_a_result_that_a_failed_callback_left_behind_is_complete():
+    assert parse_record(polled(successFlag="CALLBACK_EXCEPTION")).state == "complete"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 200, "msg": "success", "data": None},
+        {"code": 422, "msg": "Record does not exist", "data": None},
+        {"code": "422", "msg": "recordInfo is null"},
+        {"code": 404, "msg": "Not Found"},
+    ],
+)
+def test_an_unknown_task_is_not_found(body):
+    assert parse_record(body, task="t9").state == "not_found"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 500, "msg": "MIDI generation failed", "data": {"taskId": "t1"}},
+        {"code": 500, "msg": "MIDI generation failed", "data": None, "task_id": "t1"},
+        {"code": 501, "msg": "MIDI generation failed", "data": None, "task_id": "t1"},
+    ],
+)
+def test_a_failure_that_is_called_back_is_a_failed_task(body):
+    record = parse_record(body)
+    assert (record.task, record.state, record.error_message) == ("t1", "failed", "MIDI generation failed")
+
+
+def test_an_answer_about_the_key_is_no_record():
+    with pytest.raises(RecordError, match=r"about the request and not about a task: code 401, 'You do not have access"):
+        parse_record({"code": 401, "msg": "You do not have access permissions"}, task="t1")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "expected JSON, got ''"),
+        (b"<html><h1>502</h1></html>", "expected JSON, got '<html><h1>502"),
+        (b'{"code": 200, "data": {"taskId": "t1", "midiDa', "expected JSON"),
+        (b"\xff\xfe{}", "expected JSON"),
+        (b"[" * 100_000, "recursion depth"),
+        (b'{"data":' * 5_000 + b"1" + b"}" * 5_000, "recursion depth"),
+        (b"7", "expected a JSON object, got '7'"),
+        (b"[]", "expected a JSON object"),
+        (b'[{"state": "complete"}, {"state": "complete"}]', "a list of 2; read_records reads them all"),
+        (b'{"hello": 1}', "no task state and no instruments in the body, which begins"),
+    ],
+)
+def test_what_is_no_record_is_an_error_that_shows_its_beginning(body, message):
+    with pytest.raises(RecordError, match=message):
+        parse_record(body)
+
+
+def test_names_and_order_are_kept_also_when_they_repeat():
+    names = ["Voice Oohs", "Drums", "Voice Oohs", "", "ドラム"]
+    body = polled(midiData={"instruments": [{"name": name, "notes": [NOTE]} for name in names]})
+    assert [track.name for track in parse_record(body).tracks] == names
+
+
+def test_unknown_fields_are_ignored_everywhere():
+    note = NOTE | {"confidence": 0.3, "bends": [1, [2]]}
+    body = polled(midiData=RESULT | {"instruments": [{"name": "Flute", "notes": [note], "x": {}}]}, more=[1])
+    assert len(parse_record(json.dumps(body)).instruments[0].notes) == 1
+
+
+@given(st.floats(min_value=0, max_value=1e6, allow_nan=False))
+def test_a_time_as_text_is_the_identical_double(seconds):
+    body = polled(midiData={"instruments": [{"name": "A", "notes": [NOTE | {"start": repr(seconds), "end": seconds}]}]})
+    (note,) = parse_record(json.dumps(body)).instruments[0].notes
+    assert math.copysign(1, note.start) == math.copysign(1, seconds)
+    assert note.start == note.end == seconds
+
+
+BAD = {
+    "pitch 300": (NOTE | {"pitch": 300}, "pitch", "300"),
+    "pitch below 0": (NOTE | {"pitch": -1}, "pitch", "-1"),
+    "half a pitch": (NOTE | {"pitch": 60.5}, "pitch", "60.5"),
+    "pitch as a name": (NOTE | {"pitch": "C4"}, "pitch", "C4"),
+    "pitch true": (NOTE | {"pitch": True}, "pitch", "true"),
+    "time of a clock": (NOTE | {"start": "1:07"}, "start", "1:07"),
+    "time null": (NOTE | {"end": None}, "end", "null"),
+    "time with blanks": (NOTE | {"end": " 1.0"}, "end", " 1.0"),
+    "velocity as a word": (NOTE | {"velocity": "loud"}, "velocity", "loud"),
+    "velocity missing": ({k: v for k, v in NOTE.items() if k != "velocity"}, "velocity", None),
+    "no note": (7, "note", "7"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_one_bad_note_is_named_and_costs_no_other(case):
+    bad, field, value = BAD[case]
+    body = polled(midiData={"instruments": [FLUTE, {"name": "Harp", "notes": [NOTE, bad, NOTE | {"pitch": 61}]}]})
+    record = parse_record(json.dumps(body))
+    (reject,) = record.rejects
+    assert (reject.track, reject.index, reject.field, reject.value) == (1, 1, field, value)
+    assert [[note.pitch for note in one.notes] for one in record.instruments] == [[60], [60, 61]]
+
+
+def test_nan_and_numbers_beyond_a_double_are_named_and_cost_no_other():
+    text = json.dumps(polled(midiData={"instruments": [{"name": "A", "notes": [NOTE] * 3}]}))
+    text = text.replace("0.5", "NaN", 1).replace("1.0", "1e999", 2).replace("1e999", "1.0", 1)
+    record = parse_record(text).sifted()
+    assert [(reject.index, reject.field, reject.value) for reject in record.rejects] == [(0, "start", "NaN"), (1, "end", "Infinity")]
+    assert len(record.instruments[0].notes) == 1
+
+
+def test_larger_pieces_that_cannot_be_read_are_named_too():
+    record = parse_record(polled(midiData={"instruments": [FLUTE, {"name": "B", "notes": "none"}, 5]}))
+    assert [(reject.track, reject.index, reject.field) for reject in record.rejects] == [(1, None, "notes"), (2, None, "instrument")]
+    assert [track.notes for track in record.tracks] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.json")), ids=lambda path: path.stem[:8])
+def test_every_note_of_a_packed_sample_is_there_as_json_has_it(path):
+    data = json.loads(path.read_bytes())["data"]
+    result = data.get("midiData") or data
+    expected = [
+        (one["name"], [(n["pitch"], float(n["start"]), float(n["end"]), n["velocity"]) for n in one["notes"]])
+        for one in result.get("instruments") or []
+    ]
+    record = parse_record(path.read_bytes())
+    assert [(one.name, [(n.pitch, n.start, n.end, n.velocity) for n in one.notes]) for one in record.instruments] == expected
