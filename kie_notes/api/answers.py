@@ -1,0 +1,134 @@
+"""What an answer means: HTTP status and body code together, by the service's table of codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from kie_notes.errors import (
+    ApiError,
+    AuthenticationError,
+    BadResponseError,
+    CreditsError,
+    MaintenanceError,
+    NotFoundError,
+    RateLimitError,
+    RefusedError,
+    ServerError,
+    TaskFailedError,
+)
+
+#: Body codes, documented or recorded, and what a caller can do about them. 429 and 500 speak of credits at times.
+_CODES: dict[int, tuple[type[ApiError], str]] = {
+    400: (RefusedError, "bad request"),
+    401: (AuthenticationError, "the key is missing or not valid"),
+    402: (CreditsError, "not enough credits"),
+    403: (AuthenticationError, "the key is not allowed to do this"),
+    404: (NotFoundError, "not found"),
+    405: (RateLimitError, "too many requests"),
+    408: (ServerError, "no result for over ten minutes"),
+    409: (RefusedError, "conflict"),
+    413: (RefusedError, "the audio matches an existing work"),
+    422: (RefusedError, "the request is not valid"),
+    429: (RateLimitError, "too many requests"),
+    430: (RateLimitError, "too many requests"),
+    433: (CreditsError, "the key's own limit is used up"),
+    451: (RefusedError, "the audio could not be fetched"),
+    455: (MaintenanceError, "the service is being repaired"),
+    500: (ServerError, "the service failed"),
+    501: (TaskFailedError, "the service could not generate the notes"),
+    505: (RefusedError, "the feature is switched off"),
+    531: (TaskFailedError, "the service could not generate the notes; credits were given back"),
+}
+
+
+class _Answer(msgspec.Struct):
+    code: int | str | None = None
+    msg: str | None = None
+    data: Any = None
+
+
+_decode = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
+def judge(  # noqa: PLR0913 -- the facts of one exchange
+    asked: str, *, url: str, status: int, body: bytes, wait: float | None = None, task: str | None = None
+) -> None:
+    """Return when the answer is a good one, about ``task`` if that is given; else raise what it is.
+
+    Raises
+    ------
+    ApiError
+        One of its children, with a message that names the request, the status and the start of the body.
+    """
+    facts = {"url": url, "status": status, "body": body, "retry_after": wait}
+    try:
+        answer = _read(body)
+        code = int(answer.code) if answer.code is not None else None
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        if status in (401, 403):
+            raise AuthenticationError(f"{asked}: HTTP {status}: {start_of(body)}", **facts) from None  # type: ignore[arg-type]
+        if status in _CODES or status >= 500:
+            kind = _CODES[status][0] if status in _CODES else ServerError
+            raise kind(f"{asked}: HTTP {status}, and the body is no JSON: {start_of(body)}", **facts) from None  # type: ignore[arg-type]
+        raise BadResponseError(
+            f"{asked}: HTTP {status}, expected a JSON object, got {start_of(body)} ({len(body)} bytes)", **facts  # type: ignore[arg-type]
+        ) from None
+    facts["code"] = code if code is not None else None
+    said = answer.msg or ""
+    if status >= 400 and code in (None, 200):
+        code = status
+    if code is None:
+        raise BadResponseError(f"{asked}: HTTP {status}, expected a 'code' in the body, got {start_of(body)}", **facts)  # type: ignore[arg-type]
+    if code != 200:
+        kind, meaning = _CODES.get(code, (ServerError if code >= 500 else RefusedError, "an unknown code"))
+        if "credit" in said.lower() and code not in (501, 531):
+            kind, meaning = CreditsError, "not enough credits"
+        elif code == 422 and ("not exist" in said or "is null" in said):
+            kind, meaning = NotFoundError, "the service knows no such task"
+        raise kind(f"{asked}: HTTP {status}, code {code}: {meaning} ({said or start_of(body)})", **facts)  # type: ignore[arg-type]
+    if task is not None:
+        _judge_task(asked, answer.data, task, facts)
+
+
+def _read(body: bytes) -> _Answer:
+    try:
+        return _decode(body)
+    except msgspec.DecodeError:  # NaN is no JSON, but one bad note is no reason to refuse the others
+        return msgspec.convert(json.loads(body), _Answer, strict=False)
+
+
+def _judge_task(asked: str, data: object, task: str, facts: dict[str, object]) -> None:
+    if data is None:
+        msg = f"{asked}: the service knows no such task (its data is null); it may be new, or older than 14 days"
+        raise NotFoundError(msg, **facts)  # type: ignore[arg-type]
+    other = (data.get("taskId") or data.get("task_id")) if isinstance(data, dict) else None
+    if other is not None and other != task:
+        fault = BadResponseError(f"{asked}: asked for task {task!r}, got the record of {other!r}", **facts)  # type: ignore[arg-type]
+        fault.passing = False
+        raise fault
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for: a number, or a date; at most an hour, None when unreadable."""
+    if value is None:
+        return None
+    with contextlib.suppress(ValueError):
+        seconds = float(value)
+        return min(max(seconds, 0.0), 3600.0) if seconds == seconds else None  # noqa: PLR0124 -- NaN is not itself
+    with contextlib.suppress(ValueError):
+        moment = parsedate_to_datetime(value)
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return min(max((aware - datetime.now(UTC)).total_seconds(), 0.0), 3600.0)
+    return None
+
+
+def start_of(body: bytes, length: int = 120) -> str:
+    """The beginning of a body, safe to print."""
+    text = body[: length * 4].decode("utf-8", "replace")
+    return repr(text[:length] + ("…" if len(text) > length else ""))

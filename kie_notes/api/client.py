@@ -1,0 +1,309 @@
+"""HTTP only: the provider's endpoints, bodies in and out, with their codes, rates and retries. Knows no music.
+
+Two things are judged in every exchange: the HTTP status and the body's own ``code``, since errors normally arrive as
+HTTP 200. GETs are tried again after what may pass; POSTs are not, because a POST whose answer was lost may have been
+carried out, and paid for, already.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import requests
+import requests.auth
+import stamina
+
+from kie_notes.api.answers import judge, retry_after, start_of
+from kie_notes.api.pace import Pace
+from kie_notes.errors import (
+    AmbiguousError,
+    ApiError,
+    AuthenticationError,
+    BadResponseError,
+    MaintenanceError,
+    NoAnswerError,
+    NotFoundError,
+    RateLimitError,
+    RefusedError,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+#: The vendor's host; a sister service has the same paths.
+BASE_URL = "https://api.kie.ai"
+
+#: Sent as ``callBackUrl`` by those who only poll: the field is mandatory, and names ending in .invalid lead nowhere
+#: (RFC 2606, section 2).
+NO_CALLBACK = "https://callback.invalid/"
+
+
+class _Bearer(requests.auth.AuthBase):
+    """The key, in the one header where it belongs; given as ``auth`` so that no ~/.netrc replaces it."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def check(self, url: str) -> None:
+        if not self._key:
+            msg = "no key: pass api_key=... or set KIE_API_KEY (the service's API key page shows yours)"
+            raise AuthenticationError(msg, url=url)
+        if not (self._key.isascii() and self._key.isprintable()):
+            msg = "the key holds characters that no key has (a line break, or a letter outside ASCII?)"
+            raise AuthenticationError(msg, url=url)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
+class KieClient:
+    """Ask the service about tasks, and give it new ones.
+
+    Parameters
+    ----------
+    api_key
+        The account's key; without it, ``KIE_API_KEY``. It goes to the API's own host and nowhere else, and it is in no
+        repr, log line or error.
+    base_url
+        Where the API is; without it, ``KIE_BASE_URL``, else the vendor's host. Only https, or http on loopback.
+    connect_timeout, read_timeout
+        Seconds to wait for a connection, and for each next piece of an answer.
+    attempts
+        How often a GET is tried in all; waits grow from half a second to ``wait_max``, with jitter, or last as long as the
+        service asks (``Retry-After``).
+    max_bytes
+        Largest answer that is taken, after decompression.
+
+    Raises
+    ------
+    AuthenticationError
+        At the first request, if there is no key.
+
+    Examples
+    --------
+    >>> client = KieClient(api_key="secret", base_url="https://api.kie.ai")
+    >>> client
+    KieClient(base_url='https://api.kie.ai')
+    """
+
+    def __init__(  # noqa: PLR0913 -- one keyword for each thing that a network may want changed
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        attempts: int = 5,
+        wait_max: float = 30.0,
+        max_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self.base_url = (base_url or os.environ.get("KIE_BASE_URL") or BASE_URL).rstrip("/")
+        parts = urlsplit(self.base_url)
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if not parts.hostname or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not local):
+            msg = f"base_url: expected an https address (or http on this machine), got {self.base_url!r}"
+            raise ValueError(msg)
+        self.session = requests.Session()
+        self.session.headers["User-Agent"] = f"kie-notes/{version('kie-notes')}"
+        self.session.trust_env = not local  # a proxy from the environment cannot reach this machine's loopback
+        self._auth = _Bearer((api_key or os.environ.get("KIE_API_KEY") or "").strip())
+        self._timeout = (connect_timeout, read_timeout)
+        self._attempts = attempts
+        self._wait_max = wait_max
+        self._max_bytes = max_bytes
+        self._task_pace = Pace(3, 1.0)  # documented: record-info at most 3 times a second for a task
+        self._submit_pace = Pace(20, 10.0)  # documented: 20 new tasks in 10 s for an account
+        self._resume_at = 0.0
+        self._resume_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self.session.close()
+
+    def midi_record(self, task: str) -> bytes:
+        """Fetch what the service has on a MIDI task, byte for byte: ``parse_record`` reads it.
+
+        A task that is pending, or that failed, is an answer like any other; only what says nothing about the task is an
+        error.
+
+        Raises
+        ------
+        NotFoundError
+            If the service does not know the task (yet).
+        BadResponseError
+            If the answer is no JSON, cut short, too large, or about another task.
+        ApiError
+            Another of its children, by the table of codes.
+        """
+        return self._record("/api/v1/midi/record-info", task)
+
+    def separation_record(self, task: str) -> bytes:
+        """Fetch what the service has on a separation task, byte for byte; raises like ``midi_record``."""
+        return self._record("/api/v1/vocal-removal/record-info", task)
+
+    def music_record(self, task: str) -> bytes:
+        """Fetch what the service has on the task that made a song, byte for byte; raises like ``midi_record``."""
+        return self._record("/api/v1/generate/record-info", task)
+
+    def credits(self) -> float:
+        """Ask how many credits the account has left."""
+        body = self._retrying("GET", "/api/v1/chat/credit", {}, None)
+        data = msgspec.json.decode(body, type=dict[str, Any]).get("data")
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            msg = f"{self.base_url}/api/v1/chat/credit: expected a number of credits, got {start_of(body)}"
+            raise BadResponseError(msg, url=self.base_url, body=body)
+        return float(data)
+
+    def generate_midi(
+        self, separation_task: str, *, callback_url: str = NO_CALLBACK, audio_id: str | None = None
+    ) -> str:
+        """Have the stems of a finished separation task transcribed, and give the new MIDI task's id.
+
+        The request is sent once. Without ``callback_url`` a reserved name that leads nowhere is sent, since the field is
+        mandatory also for those who only poll.
+
+        Parameters
+        ----------
+        separation_task
+            Id of a completed vocal-separation task (not of the music task).
+        callback_url
+            Where the service shall deliver the result.
+        audio_id
+            One stem (``originData[].id`` of the separation's record); without it, all stems.
+
+        Raises
+        ------
+        AmbiguousError
+            If no answer came after the request was sent: the task may exist, and its id is unknown.
+        ApiError
+            Another of its children, by the table of codes.
+        """
+        fields = {"taskId": separation_task, "callBackUrl": callback_url} | ({"audioId": audio_id} if audio_id else {})
+        body = self._retrying("POST", "/api/v1/midi/generate", {}, fields)
+        data = msgspec.json.decode(body, type=dict[str, Any]).get("data")
+        task = data.get("taskId") if isinstance(data, dict) else None
+        if not isinstance(task, str) or not task:
+            url = f"{self.base_url}/api/v1/midi/generate"
+            msg = f"{url}: the request was accepted, but the answer names no task: {start_of(body)}"
+            raise AmbiguousError(msg, url=url, body=body)
+        return task
+
+    def _record(self, path: str, task: str) -> bytes:
+        if not task or not isinstance(task, str):
+            msg = f"task: expected an id as text, got {task!r}"
+            raise ValueError(msg)
+        return self._retrying("GET", path, {"taskId": task}, None)
+
+    def _retrying(self, method: str, path: str, query: dict[str, str], fields: dict[str, str] | None) -> bytes:
+        """Make an exchange, again where that is safe and may help."""
+        tries = stamina.retry_context(
+            on=self._again if method == "GET" else self._again_after_refusal,
+            attempts=self._attempts,
+            timeout=None,
+            wait_initial=0.5,
+            wait_max=self._wait_max,
+        )
+        for attempt in tries:
+            with attempt:
+                if method == "GET":
+                    self._task_pace.wait(path + query.get("taskId", ""))
+                else:
+                    self._submit_pace.wait()
+                time.sleep(max(0.0, self._resume_at - time.monotonic()))
+                return self._exchange(method, path, query, fields)
+        raise AssertionError  # pragma: no cover -- the last attempt returns or raises
+
+    def _again(self, fault: Exception) -> bool | float:
+        """Whether to ask again, or after how many seconds."""
+        slow = isinstance(fault, MaintenanceError | NotFoundError)  # for those to repeat who have minutes
+        if not isinstance(fault, ApiError) or not fault.passing or slow:
+            return False
+        if isinstance(fault, RateLimitError):
+            with self._resume_lock:  # the account is limited, not the one task: every thread waits
+                self._resume_at = max(self._resume_at, time.monotonic() + (fault.retry_after or 2.0))
+        return fault.retry_after if fault.retry_after is not None else True
+
+    def _again_after_refusal(self, fault: Exception) -> bool | float:
+        """Whether to send again what was not carried out for certain: too many requests are refused, not queued."""
+        return isinstance(fault, RateLimitError) and self._again(fault)
+
+    def _exchange(self, method: str, path: str, query: dict[str, str], fields: dict[str, str] | None) -> bytes:
+        """Make one exchange and judge it."""
+        url = self.base_url + path + (f"?{urlencode(query)}" if query else "")
+        asked = f"{method} {url}"
+        self._auth.check(url)
+        try:
+            status, headers, body = self._send(method, url, fields)
+            if 300 <= status < 400:
+                place = urlsplit(headers.get("Location", "")).netloc or "another place"
+                msg = f"{asked}: HTTP {status} leads to {place!r}, where the key is not sent"
+                raise RefusedError(msg, url=url, status=status, body=body)
+            wait = retry_after(headers.get("Retry-After"))
+            judge(asked, url=url, status=status, body=body, wait=wait, task=query.get("taskId"))
+        except (ServerError, BadResponseError) as fault:
+            if method == "GET":
+                raise
+            msg = f"{fault}; the request may have been carried out all the same"
+            raise AmbiguousError(msg, url=url, status=fault.status, code=fault.code, body=fault.body) from fault
+        return body
+
+    def _send(
+        self, method: str, url: str, fields: dict[str, str] | None
+    ) -> tuple[int, requests.structures.CaseInsensitiveDict[str], bytes]:
+        """Send one request and read its answer to the end."""
+        try:
+            with self.session.request(
+                method, url, json=fields, auth=self._auth, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as answer:
+                return answer.status_code, answer.headers, self._read(answer, url)
+        except requests.RequestException as fault:
+            unsent = isinstance(fault, requests.ConnectTimeout) or "NewConnectionError" in str(fault)
+            if method == "GET" or unsent:
+                raise NoAnswerError(f"{method} {url}: {_reason(fault)}", url=url) from fault
+            msg = f"{method} {url}: {_reason(fault)}; the request may have been carried out all the same"
+            raise AmbiguousError(msg, url=url) from fault
+
+    def _read(self, answer: requests.Response, url: str) -> bytes:
+        pieces, size = [], 0
+        for piece in answer.iter_content(1 << 16):
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._max_bytes:
+                msg = (
+                    f"{url}: HTTP {answer.status_code}, the answer is larger than max_bytes={self._max_bytes} and begins "
+                    f"{start_of(pieces[0])}"
+                )
+                fault = BadResponseError(msg, url=url, status=answer.status_code, body=pieces[0])
+                fault.passing = False
+                raise fault
+        return b"".join(pieces)
+
+
+def _reason(fault: requests.RequestException) -> str:
+    """The innermost reason of a chain of exceptions, in few words."""
+    inner: BaseException = fault
+    while (deeper := inner.__cause__ or inner.__context__ or getattr(inner, "reason", None)) is not None:
+        if not isinstance(deeper, BaseException):
+            break
+        inner = deeper
+    return f"{type(inner).__name__}: {inner}" if inner is not fault else f"{type(fault).__name__}: {fault}"

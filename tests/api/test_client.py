@@ -1,0 +1,415 @@
+"""The client against a real server on loopback: what it sends, what it makes of each answer, and what it never tells."""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from kie_notes.api.answers import retry_after
+from kie_notes.api.client import NO_CALLBACK, KieClient
+from kie_notes.api.pace import Pace
+from kie_notes.api.records import parse_record
+from kie_notes.api.sandbox import Sandbox
+from kie_notes.errors import (
+    AmbiguousError,
+    ApiError,
+    AuthenticationError,
+    BadResponseError,
+    CreditsError,
+    MaintenanceError,
+    NoAnswerError,
+    NotFoundError,
+    RateLimitError,
+    RefusedError,
+    ServerError,
+    TaskFailedError,
+)
+
+KEY = "kie-secret-0123456789"
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox(key=KEY) as service:
+        yield service
+
+
+@pytest.fixture
+def client(sandbox):
+    with KieClient(api_key=KEY, base_url=sandbox.url, attempts=3, wait_max=0.05, read_timeout=5) as one:
+        yield one
+
+
+class Canned:
+    """A server that gives the same answer to everything and remembers what came."""
+
+    def __init__(self, status=200, body=b"{}", headers=()):
+        self.seen = []
+        seen = self.seen
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                seen.append((self.command, self.path, dict(self.headers), self.rfile.read(length)))
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET  # noqa: N815 -- the name that http.server asks for
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def ask(status=200, body=b"{}", headers=(), act=lambda client: client.midi_record("t1"), **options):
+    """Ask a canned server once; gives what came and what it saw."""
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with Canned(status, body, headers) as server:
+        options = {"attempts": 1} | options
+        with KieClient(api_key=KEY, base_url=server.url, **options) as client:
+            return act(client), server.seen
+
+
+def test_a_record_comes_byte_for_byte():
+    body = {"code": 200, "msg": "success", "data": {"taskId": "t1", "successFlag": 0}}
+    text = json.dumps(body, indent=3).encode()
+    assert ask(body=text)[0] == text
+
+
+def test_the_key_and_an_own_user_agent_are_sent_and_the_id_is_quoted():
+    answer = {"code": 200, "data": {"taskId": "a b/../&x=1"}}
+    _, ((method, path, headers, _),) = ask(body=answer, act=lambda client: client.midi_record("a b/../&x=1"))
+    assert (method, path) == ("GET", "/api/v1/midi/record-info?taskId=a+b%2F..%2F%26x%3D1")
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert headers["User-Agent"].startswith("kie-notes/")
+
+
+def test_key_and_address_come_from_the_environment(monkeypatch, sandbox):
+    monkeypatch.setenv("KIE_API_KEY", KEY)
+    monkeypatch.setenv("KIE_BASE_URL", sandbox.url)
+    with KieClient() as client:
+        assert client.credits() > 0
+
+
+def test_a_netrc_does_not_replace_the_key(monkeypatch, tmp_path, sandbox):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with KieClient(api_key=KEY, base_url=sandbox.url) as client:
+        assert client.credits() > 0
+
+
+def test_without_a_key_nothing_is_sent(monkeypatch, sandbox):
+    monkeypatch.delenv("KIE_API_KEY", raising=False)
+    with KieClient(base_url=sandbox.url) as client, pytest.raises(AuthenticationError, match="set KIE_API_KEY"):
+        client.credits()
+    assert sandbox.requests == []
+
+
+def test_a_key_with_a_line_break_is_refused_without_being_shown(sandbox):
+    with KieClient(api_key="abc\ndef", base_url=sandbox.url) as client, pytest.raises(AuthenticationError) as caught:
+        client.credits()
+    assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://api.kie.ai", "ftp://127.0.0.1", "api.kie.ai", "https://"])
+def test_the_key_is_never_sent_in_clear_over_a_network(address):
+    with pytest.raises(ValueError, match="expected an https address"):
+        KieClient(api_key=KEY, base_url=address)
+
+
+CODES = {
+    400: RefusedError,
+    401: AuthenticationError,
+    402: CreditsError,
+    404: NotFoundError,
+    405: RateLimitError,
+    408: ServerError,
+    409: RefusedError,
+    413: RefusedError,
+    422: RefusedError,
+    429: RateLimitError,
+    430: RateLimitError,
+    433: CreditsError,
+    451: RefusedError,
+    455: MaintenanceError,
+    500: ServerError,
+    501: TaskFailedError,
+    505: RefusedError,
+    531: TaskFailedError,
+    599: ServerError,
+    418: RefusedError,
+}
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("code", CODES)
+def test_each_body_code_is_its_own_error_though_http_says_200(code, as_text):
+    with pytest.raises(ApiError) as caught:
+        ask(body={"code": str(code) if as_text else code, "msg": "said the service"})
+    assert type(caught.value) is CODES[code]
+    assert (caught.value.status, caught.value.code) == (200, code)
+    for part in ("/api/v1/midi/record-info?taskId=t1", "HTTP 200", f"code {code}", "said the service"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"code": 500, "msg": "Your credits are insufficient"}, CreditsError),
+        ({"code": 429, "msg": "Insufficient credits"}, CreditsError),
+        ({"code": 531, "msg": "failed, credits refunded"}, TaskFailedError),
+        ({"code": 422, "msg": "Record does not exist"}, NotFoundError),
+        ({"code": 422, "msg": "recordInfo is null"}, NotFoundError),
+        ({"code": 200, "msg": "success", "data": None}, NotFoundError),
+        ({"code": 200, "msg": "success", "data": {"taskId": "t2"}}, BadResponseError),
+        ({"msg": "success"}, BadResponseError),
+        ([1, 2], BadResponseError),
+    ],
+)
+def test_texts_and_contents_count_as_well_as_codes(body, kind):
+    with pytest.raises(ApiError) as caught:
+        ask(body=body)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "message"),
+    [
+        (403, b"error code: 1010", AuthenticationError, "HTTP 403: 'error code: 1010'"),
+        (502, b"<html>Bad Gateway</html>", ServerError, "HTTP 502, and the body is no JSON: '<html>Bad"),
+        (524, b"", ServerError, "HTTP 524"),
+        (200, b"<html>", BadResponseError, "HTTP 200, expected a JSON object, got '<html>'"),
+        (200, b"", BadResponseError, r"got '' \(0 bytes\)"),
+        (200, b'{"code":200,"data":{"taskId":"t1","mi', BadResponseError, "got '{\"code\":200"),
+        (429, b"slow down", RateLimitError, "HTTP 429"),
+        (500, b'{"code":200,"data":{}}', ServerError, "HTTP 500"),
+        (401, b'{"code":401}', AuthenticationError, "code 401"),
+    ],
+)
+def test_http_status_and_body_are_judged_together(status, body, kind, message):
+    with pytest.raises(kind, match=message):
+        ask(status=status, body=body)
+
+
+def test_json_under_another_content_type_is_taken():
+    body = {"code": 200, "data": {"taskId": "t1"}}
+    assert ask(body=body, headers=[("Content-Type", "text/html")])[0]
+
+
+def test_a_redirect_is_not_followed_with_the_key():
+    with Canned() as elsewhere:
+        with pytest.raises(RefusedError, match=r"HTTP 302 leads to '127\.0\.0\.1:\d+', where the key is not sent"):
+            ask(status=302, headers=[("Location", elsewhere.url)])
+        assert elsewhere.seen == []
+
+
+@pytest.mark.parametrize("word", ["big5", "bomb5"])
+def test_an_answer_over_the_limit_is_not_read_to_its_end(sandbox, word):
+    with KieClient(api_key=KEY, base_url=sandbox.url, max_bytes=1 << 20) as client:
+        with pytest.raises(BadResponseError, match="larger than max_bytes=1048576 and begins"):
+            client.midi_record(f"{word}-1")
+        assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("word", ["html", "drop", "blank", "junk2", "crowd", "busy", "code500", "status503"])
+def test_what_passes_is_asked_again(sandbox, client, word):
+    if word == "junk2":
+        with pytest.raises(BadResponseError):
+            client.midi_record("junk-1")
+        assert len(sandbox.requests) == 3
+    else:
+        assert parse_record(client.midi_record(f"{word}-1")).state == "complete"
+        assert len(sandbox.requests) == 3
+
+
+@pytest.mark.parametrize("word", ["other", "redirect", "credits", "expired", "repair"])
+def test_what_does_not_pass_soon_is_asked_once(sandbox, client, word):
+    with pytest.raises(ApiError):
+        client.midi_record(f"{word}-1")
+    assert len(sandbox.requests) == 1
+
+
+def test_retry_after_is_waited_for(sandbox):
+    with KieClient(api_key=KEY, base_url=sandbox.url, wait_max=0.01) as client:
+        began = time.monotonic()
+        client.midi_record("busy-1")  # two refusals, each with Retry-After: 1
+        assert time.monotonic() - began >= 2.0
+
+
+def test_no_answer_names_the_address_and_the_reason():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with KieClient(api_key=KEY, base_url=url, attempts=1) as client:
+        with pytest.raises(NoAnswerError, match=rf"GET {url}/api/v1/chat/credit: .*refused"):
+            client.credits()
+
+
+def test_a_server_that_falls_silent_is_given_up(sandbox):
+    with KieClient(api_key=KEY, base_url=sandbox.url, read_timeout=0.2, attempts=1) as client:
+        with pytest.raises(NoAnswerError, match="[Tt]imed? ?out"):
+            client.midi_record("hang-1")
+        with pytest.raises(NoAnswerError, match="[Tt]imed? ?out"):
+            client.midi_record("stall-1")
+
+
+def test_making_a_task_sends_the_fields_that_the_service_wants(sandbox, client):
+    task = client.generate_midi("separation-1", audio_id="stem-1")
+    assert sandbox.created == [task]
+    assert sandbox.requests[0].fields == {"taskId": "separation-1", "callBackUrl": NO_CALLBACK, "audioId": "stem-1"}
+    client.generate_midi("separation-2", callback_url="http://127.0.0.1:9/x")
+    assert sandbox.requests[1].fields == {"taskId": "separation-2", "callBackUrl": "http://127.0.0.1:9/x"}
+
+
+def test_a_post_whose_answer_is_lost_is_sent_once_and_is_ambiguous(sandbox, client):
+    with pytest.raises(AmbiguousError, match="may have been carried out all the same"):
+        client.generate_midi("lost-1")
+    assert len(sandbox.requests) == len(sandbox.created) == 1
+
+
+@pytest.mark.parametrize(("status", "body"), [(502, b"<html>"), (200, b"{"), (200, {"code": 500, "msg": "x"}), (200, {"code": 200})])
+def test_a_post_without_a_clear_answer_is_ambiguous_and_sent_once(status, body):
+    with Canned(status, body if isinstance(body, bytes) else json.dumps(body).encode()) as server:
+        with KieClient(api_key=KEY, base_url=server.url, attempts=5) as client, pytest.raises(AmbiguousError):
+            client.generate_midi("s1")
+        assert len(server.seen) == 1
+
+
+def test_a_post_that_was_refused_for_its_rate_is_sent_again(sandbox, client):
+    task = client.generate_midi("code429-1")  # refused twice, then taken
+    assert len(sandbox.requests) == 3
+    assert sandbox.created == [task]
+
+
+def test_a_post_that_reached_nobody_is_no_ambiguity():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with KieClient(api_key=KEY, base_url=url) as client, pytest.raises(NoAnswerError) as caught:
+        client.generate_midi("s1")
+    assert type(caught.value) is NoAnswerError
+
+
+def test_the_other_records_are_given_too(client, sandbox):
+    assert json.loads(client.music_record("m1"))["data"]["status"] == "SUCCESS"
+    separation = json.loads(client.separation_record(sandbox_separation(client)))["data"]
+    assert separation["response"]["originData"]
+
+
+def sandbox_separation(client):
+    """Make a separation task by hand: the client has no verb for it yet."""
+    answer = client.session.post(
+        f"{client.base_url}/api/v1/vocal-removal/generate",
+        json={"taskId": "m", "audioId": "a", "callBackUrl": NO_CALLBACK, "type": "split_stem"},
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    return answer.json()["data"]["taskId"]
+
+
+@pytest.mark.parametrize("task", ["", None, 7])
+def test_an_id_that_is_none_is_refused_before_it_is_asked_for(client, sandbox, task):
+    with pytest.raises(ValueError, match="expected an id as text"):
+        client.midi_record(task)
+    assert sandbox.requests == []
+
+
+def test_the_key_is_in_no_repr_log_or_exception(sandbox, caplog):
+    caplog.set_level(logging.DEBUG)
+    told = []
+    with KieClient(api_key=KEY, base_url=sandbox.url, attempts=2, wait_max=0.01, read_timeout=0.2) as client:
+        told += [repr(client), str(vars(client)), repr(client._auth)]
+        for task in ("fail-1", "html-1", "credits-1", "hang-1", "other-1", "redirect-1", "drop-1"):
+            try:
+                client.midi_record(task)
+            except ApiError as fault:
+                chain = fault
+                while chain is not None:
+                    told += [str(chain), repr(chain), str(vars(chain))]
+                    chain = chain.__cause__ or chain.__context__
+    told += [record.getMessage() for record in caplog.records]
+    assert not [text for text in told if KEY in text]
+
+
+def test_a_key_that_the_service_does_not_know_is_told(sandbox):
+    with KieClient(api_key="another", base_url=sandbox.url) as client, pytest.raises(AuthenticationError, match="not valid"):
+        client.credits()
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("-1", 0.0), ("99999", 3600.0), ("nan", None), ("x", None), (None, None)])
+def test_retry_after_is_read_as_seconds(header, seconds):
+    assert retry_after(header) == seconds
+
+
+def test_retry_after_is_read_as_a_date():
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after("Wed, 21 Oct 2315 07:28:00 GMT") == 3600.0
+
+
+def test_a_pace_lets_so_many_through_and_has_the_next_wait():
+    pace = Pace(3, 0.3)
+    began = time.monotonic()
+    for _ in range(3):
+        pace.wait("a")
+        pace.wait("b")
+    assert time.monotonic() - began < 0.1
+    pace.wait("a")
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_pace_forgets_keys_that_rest():
+    pace = Pace(3, 0.01)
+    for at in range(1000):
+        pace.wait(str(at))
+        if at % 100 == 0:
+            time.sleep(0.02)
+    assert len(pace._past) <= 100
+
+
+def test_the_documented_rates_are_kept(sandbox):
+    with Sandbox(key=KEY, rate_limits=True) as service, KieClient(api_key=KEY, base_url=service.url, attempts=1) as client:
+        began = time.monotonic()
+        for _ in range(7):
+            client.midi_record("slow9-1")
+        assert time.monotonic() - began >= 2.0
+
+
+def test_a_long_wait_for_the_account_holds_every_thread(sandbox):
+    with KieClient(api_key=KEY, base_url=sandbox.url) as client:
+        first = threading.Thread(target=client.midi_record, args=("busy1-1",))
+        first.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        client.credits()
+        assert time.monotonic() - began > 0.3
+        first.join()
+
+
+def test_the_library_reads_no_env_file(tmp_path, monkeypatch, sandbox):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KIE_API_KEY", raising=False)
+    (tmp_path / ".env").write_text(f"KIE_API_KEY={KEY}\n")
+    with KieClient(base_url=sandbox.url) as client, pytest.raises(AuthenticationError, match="no key"):
+        client.credits()
+    assert "KIE_API_KEY" not in os.environ
