@@ -76,7 +76,10 @@ class CollectReport:
         counts = [f"{len(self.of(state))} {state}" for state in _STATES if self.of(state)]
         lines = [f"{self.tasks.height} tasks: {', '.join(counts) or 'none'}; {self.tasks['notes'].sum()} notes"]
         told = self.tasks.drop_nulls("reason")
-        lines += [f"  {task}: {state}: {reason}" for task, state, reason in told.select("task", "state", "reason").head(20).rows()]
+        lines += [
+            f"  {task}: {state}: {reason}"
+            for task, state, reason in told.select("task", "state", "reason").head(20).rows()
+        ]
         lines += [f"  {source}: could not be read: {reason}" for source, reason in self.unread.head(20).rows()]
         more = max(told.height - 20, 0) + max(self.unread.height - 20, 0)
         return "\n".join([*lines, f"  ... and {more} more"] if more else lines)
@@ -168,11 +171,13 @@ def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: 
     for count, body in enumerate(read_bodies(paths), start=1):
         bar.update()
         try:
-            if body.fault is not None:
-                raise RecordError(body.fault)
-            seen[str(store.put(body.content, task=body.task, source=body.source).task)] = None
-        except RecordError as fault:
-            unread.append((body.source, str(fault)))
+            fault = body.fault
+            if fault is None:
+                seen[str(store.put(body.content, task=body.task, source=body.source).task)] = None
+        except RecordError as unreadable:
+            fault = str(unreadable)
+        if fault is not None:
+            unread.append((body.source, fault))
         if count % 1_000 == 0:
             store.seal(only_full=True)
     bar.close()
@@ -191,8 +196,8 @@ def submit(
 ) -> pl.DataFrame:
     """Have separation tasks transcribed, and enter the new MIDI tasks in a store.
 
-    Each request is sent once; 20 in 10 seconds at most. After a fault the next separation task is tried, except when the
-    key or the credits are at fault.
+    Each request is sent once; 20 in 10 seconds at most. After a fault the next separation task is tried, except when
+    the key or the credits are at fault.
 
     Parameters
     ----------
@@ -233,7 +238,9 @@ def submit(
             rows.append((separation_task, None, state, str(fault)))
     import polars as pl
 
-    return pl.DataFrame(rows, schema=dict.fromkeys(("separation_task", "task", "state", "reason"), pl.String), orient="row")
+    return pl.DataFrame(
+        rows, schema=dict.fromkeys(("separation_task", "task", "state", "reason"), pl.String), orient="row"
+    )
 
 
 def _report(store: Store, asked: list[str], unread: list[tuple[str, str]] | None = None) -> CollectReport:
@@ -248,7 +255,9 @@ def _report(store: Store, asked: list[str], unread: list[tuple[str, str]] | None
         .select("task", "state", "notes", "rejected", reason=pl.coalesce("error_message", "last_error"))
         .collect()
     )
-    return CollectReport(table, pl.DataFrame(unread or [], schema={"source": pl.String, "reason": pl.String}, orient="row"))
+    return CollectReport(
+        table, pl.DataFrame(unread or [], schema={"source": pl.String, "reason": pl.String}, orient="row")
+    )
 
 
 def _bar(*, progress: bool, unit: str, total: int | None = None) -> tqdm[Any]:

@@ -28,8 +28,8 @@ def read_columns(records: list[Record]) -> tuple[list[Record], dict[str, NDArray
 
     Returns
     -------
-    The records, those that held an impossible note with it among their rejects; and the columns of the notes table, where
-    ``task`` is the record's position and ``instrument`` the track's, counted over all records.
+    The records, those that held an impossible note with it among their rejects; and the columns of the notes table,
+    where ``task`` is the record's position and ``instrument`` the track's, counted over all records.
     """
     rows = np.frombuffer(b"".join([record.packed for record in records]), _ROW)
     start, end, velocity = (rows[name].astype(np.float64) for name in ("start", "end", "velocity"))
@@ -54,7 +54,7 @@ def read_columns(records: list[Record]) -> tuple[list[Record], dict[str, NDArray
     }
 
 
-def _canonical_order(  # noqa: PLR0913 -- one array for each column that it compares
+def _canonical_order(
     task: NDArray[np.int64],
     start: NDArray[np.float64],
     track: NDArray[np.uint16],

@@ -56,7 +56,7 @@ class ApiError(KieNotesError):
 
     passing = False
 
-    def __init__(  # noqa: PLR0913 -- one keyword for each fact about the exchange
+    def __init__(
         self,
         message: str,
         *,

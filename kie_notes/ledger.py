@@ -113,8 +113,8 @@ class Ledger:
         with self.transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > len(_MIGRATIONS):
-                msg = f"{self._path}: the ledger has version {version}, this kie_notes knows {len(_MIGRATIONS)}: upgrade it"
-                raise StoreError(msg)
+                known = f"this kie_notes knows {len(_MIGRATIONS)}: upgrade it"
+                raise StoreError(f"{self._path}: the ledger has version {version}, {known}")
             for migration in _MIGRATIONS[version:]:
                 for statement in migration.split(";"):
                     db.execute(statement)
@@ -143,7 +143,8 @@ class Ledger:
         with self.transaction() as db:
             before = db.total_changes
             db.executemany(
-                "INSERT INTO task (id, created, deadline, next_look, label) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO task (id, created, deadline, next_look, label) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
                 rows,
             )
             return db.total_changes - before
@@ -158,7 +159,8 @@ class Ledger:
             if row is None:
                 at = created or now
                 db.execute(
-                    "INSERT INTO task (id, created, deadline, next_look) VALUES (?, ?, ?, ?)", (task, at, at + KEPT_MS, now)
+                    "INSERT INTO task (id, created, deadline, next_look) VALUES (?, ?, ?, ?)",
+                    (task, at, at + KEPT_MS, now),
                 )
             if created is not None:
                 db.execute(
@@ -174,8 +176,9 @@ class Ledger:
                 (task, record.source, now, hashlib.sha256(body).hexdigest(), len(body), packed),
             ).lastrowid
             db.execute(
-                "UPDATE task SET state = ?, seq = ?, audio_id = ?, created_at = ?, completed_at = ?, fetched_at = ?, tracks = ?,"
-                " notes = ?, rejected = ?, error_code = ?, error_message = ?, source = ?, last_error = NULL WHERE id = ?",
+                "UPDATE task SET state = ?, seq = ?, audio_id = ?, created_at = ?, completed_at = ?, fetched_at = ?,"
+                " tracks = ?, notes = ?, rejected = ?, error_code = ?, error_message = ?, source = ?,"
+                " last_error = NULL WHERE id = ?",
                 (
                     state,
                     seq,
@@ -198,7 +201,8 @@ class Ledger:
         """End a pending task without an answer: it expired, or is unknown to the service."""
         with self.transaction() as db:
             db.execute(
-                "UPDATE task SET state = ?, error_message = ?, error_code = ?, fetched_at = ? WHERE id = ? AND state = 'pending'",
+                "UPDATE task SET state = ?, error_message = ?, error_code = ?, fetched_at = ?"
+                " WHERE id = ? AND state = 'pending'",
                 (state, message, code, _now(), task),
             )
 
@@ -221,7 +225,9 @@ class Ledger:
     def answers(self, first: int, last: int) -> Iterator[Answer]:
         """The bodies of a range that are still in the inbox, in their order of arrival."""
         with self._lock:
-            rows = self._db.execute("SELECT * FROM inbox WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last)).fetchall()
+            rows = self._db.execute(
+                "SELECT * FROM inbox WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last)
+            ).fetchall()
         for seq, task, source, received, sha256, size, packed in rows:
             body = pa.decompress(packed, decompressed_size=size, codec="zstd", asbytes=True)
             yield Answer(seq, task, source, received, sha256, body)

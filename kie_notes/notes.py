@@ -1,8 +1,9 @@
 """The waist of the house: the notes table, its check, its order, and how records become it.
 
-To the right of this module nobody knows that a provider exists. The table has one row per note, in **canonical order**:
-a task's notes stand together, sorted by start (ties: track, pitch, end, velocity). ``flatten`` makes it so;
-``sort_notes`` makes it so again after somebody shuffled rows. Times are seconds from the start of the audio, velocities 0 to 1.
+To the right of this module nobody knows that a provider exists. The table has one row per note, in **canonical
+order**: a task's notes stand together, sorted by start (ties: track, pitch, end, velocity). ``flatten`` makes it so;
+``sort_notes`` makes it so again after somebody shuffled rows. Times are seconds from the start of the audio,
+velocities 0 to 1.
 """
 
 from __future__ import annotations
@@ -176,8 +177,8 @@ def join_tasks(notes: Frame, table: Frame, *, how: Literal["inner", "left", "sem
     table
         A frame with a column ``task`` (String or Categorical) and, for ``inner`` and ``left``, what is to be joined on.
     how
-        ``left`` adds the columns of ``table`` (null where a task is not in it), ``inner`` also drops other tasks' notes,
-        ``semi`` keeps the notes of the tasks in ``table`` and adds nothing, ``anti`` keeps all the others.
+        ``left`` adds the columns of ``table`` (null where a task is not in it), ``inner`` also drops other tasks'
+        notes, ``semi`` keeps the notes of the tasks in ``table`` and adds nothing, ``anti`` keeps all the others.
 
     Returns
     -------
@@ -205,7 +206,7 @@ def join_tasks(notes: Frame, table: Frame, *, how: Literal["inner", "left", "sem
 
 
 class Flattened(NamedTuple):
-    """Records as tables: ``notes`` (``NOTES_SCHEMA``), ``tasks`` (``TASKS_SCHEMA``), ``rejects`` (``REJECTS_SCHEMA``)."""
+    """Records as three tables, each of the schema of its name."""
 
     notes: pl.DataFrame
     tasks: pl.DataFrame
@@ -222,11 +223,11 @@ _RANK = {"pending": 0, "expired": 1, "failed": 2, "empty": 3, "complete": 4}
 def flatten(records: Iterable[Record]) -> Flattened:
     """Turn records into one notes table, one row per task, and one row per note that could not be taken.
 
-    A note is rejected when its pitch is not a whole number from 0 to 127, a time is not a finite number, it starts before
-    0 s or ends before its start, its velocity is not from 0 to 1, or a field is missing. Nothing is dropped: for every
-    record, rows in ``notes`` and rows with an ``index`` in ``rejects`` add up to the notes in its JSON. When a task comes
-    twice with notes (a poll and a callback, say), the first delivery is taken and each note of the second is a reject
-    that says so.
+    A note is rejected when its pitch is not a whole number from 0 to 127, a time is not a finite number, it starts
+    before 0 s or ends before its start, its velocity is not from 0 to 1, or a field is missing. Nothing is dropped:
+    for every record, rows in ``notes`` and rows with an ``index`` in ``rejects`` add up to the notes in its JSON. When
+    a task comes twice with notes (a poll and a callback, say), the first delivery is taken and each note of the second
+    is a reject that says so.
 
     Parameters
     ----------
@@ -235,8 +236,8 @@ def flatten(records: Iterable[Record]) -> Flattened:
 
     Returns
     -------
-    ``Flattened(notes, tasks, rejects)``: notes in canonical order, tasks in the order of their first record. A record that
-    was not found is a failed task with that reason; one that could not be read is a reject without ``index``.
+    ``Flattened(notes, tasks, rejects)``: notes in canonical order, tasks in the order of their first record. A record
+    that was not found is a failed task with that reason; one that could not be read is a reject without ``index``.
 
     Raises
     ------

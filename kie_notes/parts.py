@@ -1,7 +1,8 @@
 """The Parquet files of a store: how one is written so that it is small, whole, and durable.
 
 Times are 64-bit seconds for whoever opens the file. Where all of them lie on the service's grid of 1/192 s their bytes
-are split into streams (BYTE_STREAM_SPLIT), of which most are then constant: a quarter smaller than without, and as fast.
+are split into streams (BYTE_STREAM_SPLIT), of which most are then constant: a quarter smaller than without, and as
+fast.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@
       rejects/part-000001.parquet  notes that could not be taken, where there are any
       tmp/                       being written; after a crash, rubbish
 
-An answer is accepted by one transaction in the ledger and sealed into Parquet later, some thousand tasks at a time. What
-a segment holds is written down before it is built, so after a crash the same segment is simply built again. Any task's
-notes are in exactly one part, whole, so ``pl.read_parquet("store/notes")`` is right for everything that is sealed.
+An answer is accepted by one transaction in the ledger and sealed into Parquet later, some thousand tasks at a time.
+What a segment holds is written down before it is built, so after a crash the same segment is simply built again. Any
+task's notes are in exactly one part, whole, so ``pl.read_parquet("store/notes")`` is right for everything that is
+sealed.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Store:
         ledger = self.folder / "ledger.sqlite"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not ledger.exists() and any(self.folder.iterdir()):
+            names = {path.name for path in self.folder.iterdir()}
+            if names and not any(name.startswith(ledger.name) for name in names):
                 raise StoreError(f"{self.folder}: expected a store or an empty folder, but other files are in it")
             self._ledger = Ledger(ledger)
             for name in ("raw", "notes", "tmp"):
@@ -296,7 +298,9 @@ class Store:
         tables = {"raw": raw_table(answers), "notes": flat.notes, "rejects": flat.rejects}
         written = [kind for kind, table in tables.items() if len(table) or kind == "raw"]
         parts = {kind: self._part(kind, segment) for kind in written}
-        sums = {f"{kind}/{parts[kind].name}": write_part(tables[kind], parts[kind], self.folder / "tmp") for kind in written}
+        sums = {
+            f"{kind}/{parts[kind].name}": write_part(tables[kind], parts[kind], self.folder / "tmp") for kind in written
+        }
         with self._ledger.transaction() as db:
             db.execute(
                 "UPDATE segment SET state = 'sealed', answers = ?, notes = ?, rejects = ?, checksums = ? WHERE id = ?",
@@ -309,7 +313,9 @@ class Store:
 def _flatten(answers: list[Answer], deciding: set[int]) -> Flattened:
     """The notes of those answers that gave a task its state."""
     return flatten(
-        parse_record(answer.body, task=answer.task, source=answer.source) for answer in answers if answer.seq in deciding
+        parse_record(answer.body, task=answer.task, source=answer.source)
+        for answer in answers
+        if answer.seq in deciding
     )
 
 

@@ -35,7 +35,9 @@ def sandbox():
 
 @pytest.fixture
 def client(sandbox):
-    with KieClient(api_key=sandbox.key, base_url=sandbox.url, attempts=2, wait_max=0.02, read_timeout=1, max_bytes=1 << 22) as one:
+    with KieClient(
+        api_key=sandbox.key, base_url=sandbox.url, attempts=2, wait_max=0.02, read_timeout=1, max_bytes=1 << 22
+    ) as one:
         yield one
 
 
@@ -58,7 +60,10 @@ def test_real_music_is_fetched_stored_and_sealed(store, client):
     expected = flatten(read_records(SAMPLES)).notes
     stored = store.scan_notes().collect()
     assert_frame_equal(
-        *(frame.with_columns(pl.col("task").cast(pl.String)).sort("task", maintain_order=True) for frame in (stored, expected))
+        *(
+            frame.with_columns(pl.col("task").cast(pl.String)).sort("task", maintain_order=True)
+            for frame in (stored, expected)
+        )
     )
     assert pl.read_parquet(store.folder / "notes").height == expected.height
     assert str(report).startswith(f"12 tasks: 9 complete, 1 empty, 1 failed, 1 pending; {expected.height} notes\n")
@@ -94,7 +99,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("task", FAULTS)
-def test_each_fault_ends_in_the_right_state_with_a_reason_and_a_later_run_repairs_what_can_be(store, client, sandbox, task):
+def test_each_fault_ends_in_the_right_state_with_a_reason_and_a_later_run_repairs_what_can_be(
+    store, client, sandbox, task
+):
     first, reason, later = FAULTS[task]
     waits = QUICK | {"deadline": 1.0 if task.endswith("9-1") else 5.0}
     if task.endswith("9-1"):
@@ -211,7 +218,10 @@ def test_json_on_disk_is_taken_in_and_what_cannot_be_read_is_told(store, tmp_pat
     assert report.unread["source"].to_list() == [(tmp_path / "bad.json").as_posix()]
     assert "bad.json: could not be read: expected JSON" in str(report)
     assert pl.read_parquet(store.folder / "notes").height == flatten(read_records(SAMPLES)).notes.height
-    assert store.raw("2563b06b0c5007d373fdb880fde0984a") == (SAMPLES / "2563b06b0c5007d373fdb880fde0984a.json").read_bytes()
+    assert (
+        store.raw("2563b06b0c5007d373fdb880fde0984a")
+        == (SAMPLES / "2563b06b0c5007d373fdb880fde0984a.json").read_bytes()
+    )
 
 
 def test_submitted_tasks_are_in_the_store_and_can_be_collected(store, client):

@@ -45,7 +45,12 @@ def test_flattening_nothing_gives_three_empty_tables_of_the_full_schemas():
 def test_notes_come_in_canonical_order_whatever_the_order_of_the_json():
     flat = flatten(
         [
-            record([{"name": "A", "notes": [note(64, 1.0), note(60, 1.0), note(70, 0.5)]}, {"name": "B", "notes": [note(50, 1.0)]}]),
+            record(
+                [
+                    {"name": "A", "notes": [note(64, 1.0), note(60, 1.0), note(70, 0.5)]},
+                    {"name": "B", "notes": [note(50, 1.0)]},
+                ]
+            ),
             record([{"name": "A", "notes": [note(1, 0.0)]}], task="t0"),
         ]
     )
@@ -74,7 +79,9 @@ def test_a_pitch_that_starts_twice_at_once_is_ordered_by_its_end_and_velocity():
 
 
 def test_a_start_beyond_all_bits_is_sorted_all_the_same():
-    flat = flatten([record([{"name": "A", "notes": [note(60, 1e300, 1e300), note(60, 5, 6), note(60, 2.0**40, 2.0**41)]}])])
+    flat = flatten(
+        [record([{"name": "A", "notes": [note(60, 1e300, 1e300), note(60, 5, 6), note(60, 2.0**40, 2.0**41)]}])]
+    )
     assert flat.notes["start"].to_list() == [5.0, 2.0**40, 1e300]
 
 
@@ -88,7 +95,9 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("field", IMPOSSIBLE)
 def test_an_impossible_value_is_rejected_with_its_place_and_reason(field):
     bad, reason = IMPOSSIBLE[field]
-    flat = flatten([record([{"name": "A", "notes": [note()]}, {"name": "B", "notes": [note(), bad, note(61)]}]), record([], "t2")])
+    flat = flatten(
+        [record([{"name": "A", "notes": [note()]}, {"name": "B", "notes": [note(), bad, note(61)]}]), record([], "t2")]
+    )
     assert flat.rejects.select("task", "track", "index", "field", "reason").rows() == [("t1", 1, 1, field, reason)]
     assert flat.notes.height == 3
     assert flat.tasks.select("task", "state", "tracks", "notes", "rejected").rows() == [
@@ -131,7 +140,10 @@ def manifest(folder):
 def count(document):
     """Notes in a JSON document, wherever they stand."""
     if isinstance(document, dict):
-        return sum(len(value) if key == "notes" and isinstance(value, list) else count(value) for key, value in document.items())
+        return sum(
+            len(value) if key == "notes" and isinstance(value, list) else count(value)
+            for key, value in document.items()
+        )
     return sum(map(count, document)) if isinstance(document, list) else 0
 
 
@@ -174,9 +186,17 @@ def test_the_polled_and_the_called_back_form_of_one_result_are_the_same_table(sh
 
 times = st.one_of(st.integers(0, 2000).map(lambda k: k / 192), st.floats(-1, 30), st.just(float("nan")).map(str))
 notes = st.fixed_dictionaries(
-    {"pitch": st.integers(-2, 130), "start": times, "end": times, "velocity": st.sampled_from([0, 0.5, 1, 1.5, "0.25", None])}
+    {
+        "pitch": st.integers(-2, 130),
+        "start": times,
+        "end": times,
+        "velocity": st.sampled_from([0, 0.5, 1, 1.5, "0.25", None]),
+    }
 )
-tracks = st.lists(st.fixed_dictionaries({"name": st.sampled_from(["A", "B", "Drums"]), "notes": st.lists(notes, max_size=8)}), max_size=4)
+tracks = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from(["A", "B", "Drums"]), "notes": st.lists(notes, max_size=8)}),
+    max_size=4,
+)
 
 
 @settings(deadline=None)
@@ -200,7 +220,7 @@ def test_notes_and_rejects_always_add_up_and_the_order_always_holds(tasks):
 def test_sorting_brings_shuffled_rows_back(tasks, seed):
     canonical = flatten(record(one, task=f"t{at}") for at, one in enumerate(tasks)).notes
     rows = canonical.rows()
-    random.Random(seed).shuffle(rows)
+    random.Random(seed).shuffle(rows)  # noqa: S311 -- no secret
     shuffled = sort_notes(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row"))
     for part in canonical.partition_by("task"):
         assert_frame_equal(shuffled.filter(pl.col("task") == part["task"][0]), part)
@@ -222,7 +242,10 @@ def test_text_columns_are_taken_as_categories():
     ("frame", "message"),
     [
         (pl.DataFrame({"task": ["a"]}), "missing columns 'instrument', 'pitch'"),
-        (table().drop("velocity").cast({"pitch": pl.Int64}), "missing column 'velocity'; 'pitch' is Int64, expected UInt8"),
+        (
+            table().drop("velocity").cast({"pitch": pl.Int64}),
+            "missing column 'velocity'; 'pitch' is Int64, expected UInt8",
+        ),
         ([1, 2], "expected a polars DataFrame or LazyFrame, got list"),
     ],
 )

@@ -1,7 +1,6 @@
 """A store keeps every answer byte for byte, every note once, and stands a crash at any moment."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -94,7 +93,8 @@ def test_a_newcomer_reads_the_notes_folder_with_polars_and_with_duckdb(store):
     assert_frame_equal(read, expected)
     assert read.schema == NOTES_SCHEMA
     with duckdb.connect() as db:
-        found = db.execute(f"SELECT count(*), sum(\"end\" - start) FROM '{store.folder}/notes/*.parquet'").fetchone()
+        sums = 'SELECT count(*), sum("end" - start) FROM read_parquet(?)'
+        found = db.execute(sums, [f"{store.folder}/notes/*.parquet"]).fetchone()
     assert found == (expected.height, pytest.approx((expected["end"] - expected["start"]).sum()))
 
 
@@ -228,7 +228,9 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledg
     """)
     folder, first = tmp_path / "store", 0
     for wait in (11, 23, 40):
-        with subprocess.Popen([sys.executable, "-c", program, str(folder), str(first)], stdout=subprocess.PIPE, text=True) as worker:
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(folder), str(first)], stdout=subprocess.PIPE, text=True
+        ) as worker:
             acknowledged = [int(worker.stdout.readline()) for _ in range(wait)]
             worker.send_signal(signal.SIGKILL)
             acknowledged += [int(line) for line in worker.stdout.read().split()]
@@ -288,7 +290,10 @@ def test_a_flipped_byte_in_a_part_is_noticed(store):
     content = bytearray(part.read_bytes())
     content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
     part.write_bytes(content)
-    with pytest.raises(OSError, match="CRC|checksum|corrupt"), pq.ParquetFile(part, page_checksum_verification=True) as file:
+    with (
+        pytest.raises(OSError, match=r"CRC|checksum|corrupt"),
+        pq.ParquetFile(part, page_checksum_verification=True) as file,
+    ):
         file.read()
 
 
@@ -296,7 +301,7 @@ def test_a_folder_with_other_files_is_not_taken_for_a_store(tmp_path):
     (tmp_path / "thesis.docx").write_text("mine")
     with pytest.raises(StoreError, match="expected a store or an empty folder, but other files are in it"):
         Store(tmp_path)
-    assert os.listdir(tmp_path) == ["thesis.docx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
 
 def test_a_ledger_that_is_none_is_told(tmp_path):

@@ -56,7 +56,7 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
-def judge(  # noqa: PLR0913 -- the facts of one exchange
+def judge(
     asked: str, *, url: str, status: int, body: bytes, wait: float | None = None, task: str | None = None
 ) -> None:
     """Return when the answer is a good one, about ``task`` if that is given; else raise what it is.
@@ -77,7 +77,8 @@ def judge(  # noqa: PLR0913 -- the facts of one exchange
             kind = _CODES[status][0] if status in _CODES else ServerError
             raise kind(f"{asked}: HTTP {status}, and the body is no JSON: {start_of(body)}", **facts) from None  # type: ignore[arg-type]
         raise BadResponseError(
-            f"{asked}: HTTP {status}, expected a JSON object, got {start_of(body)} ({len(body)} bytes)", **facts  # type: ignore[arg-type]
+            f"{asked}: HTTP {status}, expected a JSON object, got {start_of(body)} ({len(body)} bytes)",
+            **facts,  # type: ignore[arg-type]
         ) from None
     facts["code"] = code if code is not None else None
     said = answer.msg or ""

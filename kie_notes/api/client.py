@@ -78,8 +78,8 @@ class KieClient:
     connect_timeout, read_timeout
         Seconds to wait for a connection, and for each next piece of an answer.
     attempts
-        How often a GET is tried in all; waits grow from half a second to ``wait_max``, with jitter, or last as long as the
-        service asks (``Retry-After``).
+        How often a GET is tried in all; waits grow from half a second to ``wait_max``, with jitter, or last as long as
+        the service asks (``Retry-After``).
     max_bytes
         Largest answer that is taken, after decompression.
 
@@ -95,7 +95,7 @@ class KieClient:
     KieClient(base_url='https://api.kie.ai')
     """
 
-    def __init__(  # noqa: PLR0913 -- one keyword for each thing that a network may want changed
+    def __init__(
         self,
         *,
         api_key: str | None = None,
@@ -179,8 +179,8 @@ class KieClient:
     ) -> str:
         """Have the stems of a finished separation task transcribed, and give the new MIDI task's id.
 
-        The request is sent once. Without ``callback_url`` a reserved name that leads nowhere is sent, since the field is
-        mandatory also for those who only poll.
+        The request is sent once. Without ``callback_url`` a reserved name that leads nowhere is sent, since the field
+        is mandatory also for those who only poll.
 
         Parameters
         ----------
@@ -290,8 +290,8 @@ class KieClient:
             size += len(piece)
             if size > self._max_bytes:
                 msg = (
-                    f"{url}: HTTP {answer.status_code}, the answer is larger than max_bytes={self._max_bytes} and begins "
-                    f"{start_of(pieces[0])}"
+                    f"{url}: HTTP {answer.status_code}, the answer is larger than max_bytes={self._max_bytes} "
+                    f"and begins {start_of(pieces[0])}"
                 )
                 fault = BadResponseError(msg, url=url, status=answer.status_code, body=pieces[0])
                 fault.passing = False

@@ -39,8 +39,9 @@ def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
     Parameters
     ----------
     paths
-        A file, a folder (searched to the bottom), a glob (``"2026/*.json"``), or several of them. A file holds one body,
-        a list of bodies, or (``.jsonl``, ``.ndjson``) one body a line; it may be gzipped (``.gz``) or lie in a ``.zip``.
+        A file, a folder (searched to the bottom), a glob (``"2026/*.json"``), or several of them. A file holds one
+        body, a list of bodies, or (``.jsonl``, ``.ndjson``) one body a line; it may be gzipped (``.gz``) or lie in a
+        ``.zip``.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
         elif path.exists():
             yield path
         else:
-            found = sorted(glob.glob(str(given), recursive=True))
+            found = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 -- an absolute pattern is one too
             if not found:
                 raise RecordError(f"{given}: no such file or folder, and no file matches it as a pattern")
             yield from _files(found)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+
 class Note(msgspec.Struct, gc=False, frozen=True):
     """One note as the service sends it: MIDI pitch, seconds, velocity 0 to 1."""
 
@@ -42,7 +43,6 @@ ROW_FIELDS = {"pitch": ("u1", 7), "start": (">f8", 15), "end": (">f8", 28), "vel
 
 _packer = msgspec.msgpack.Encoder()
 _unpacker = msgspec.msgpack.Decoder(list[Note])
-
 
 
 def pack(instruments: list[Instrument]) -> tuple[tuple[Track, ...], bytes]:

@@ -1,10 +1,10 @@
 """From any envelope that the service uses to one typed ``Record``. Knows no HTTP.
 
-The same notes arrive polled (``data.midiData``), called back (``data.instruments``, by two services), bare, in a list, or
-as JSON inside a string; states arrive as numbers or words, times as numbers or strings. A well-formed body is decoded
-by types, and its notes are packed by the same library into rows of equal width, so that no note is touched in Python one
-by one. A body that does not fit goes a slower way, note by note, on which every good note is kept and every bad one is
-named. A number may be spelled as text (``"0.0364"``): the service does so for numbers of many digits.
+The same notes arrive polled (``data.midiData``), called back (``data.instruments``, by two services), bare, in a list,
+or as JSON inside a string; states arrive as numbers or words, times as numbers or strings. A well-formed body is
+decoded by types, and its notes are packed by the same library into rows of equal width, so that no note is touched in
+Python one by one. A body that does not fit goes a slower way, note by note, on which every good note is kept and every
+bad one is named. A number may be spelled as text (``"0.0364"``): the service does so for numbers of many digits.
 """
 
 from __future__ import annotations
@@ -149,10 +149,8 @@ def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None,
     ('complete', 0.5)
     """
     try:
-        if isinstance(body, dict):
-            envelope = msgspec.convert(body, _Envelope, strict=False)
-        else:
-            envelope = _decode_envelope(body)
+        parsed = isinstance(body, dict)
+        envelope = msgspec.convert(body, _Envelope, strict=False) if parsed else _decode_envelope(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_loosely(body, task, source)
     data = envelope.data or _Data()
@@ -208,7 +206,7 @@ def _state(facts: dict[str, Any], *, has_notes: bool, answered: bool, body: obje
     if has_notes:
         return "complete", None
     code, said = _number(facts["code"]), facts["msg"] or ""
-    if code in (404, 422) and (code == 404 or "not exist" in said or "is null" in said):  # noqa: PLR1714
+    if code in (404, 422) and (code == 404 or "not exist" in said or "is null" in said):
         return "not_found", f"the service knows no such task ({said or code})"
     if code not in (None, 200):
         if code in _ABOUT_THE_REQUEST or (facts["task"] is None and code not in (501, 531)):
@@ -321,5 +319,3 @@ def _layers(document: dict[str, Any]) -> list[dict[str, Any]]:
 def _first(layers: list[dict[str, Any]], *keys: str, kind: Any) -> Any:  # noqa: ANN401 -- any JSON value
     values = (layer.get(key) for layer in layers for key in keys)
     return next((value for value in values if isinstance(value, kind) and not isinstance(value, bool)), None)
-
-

@@ -1,4 +1,4 @@
-"""The client against a real server on loopback: what it sends, what it makes of each answer, and what it never tells."""
+"""The client against a real server on loopback: what it sends, how it takes each answer, what it never tells."""
 
 import json
 import logging
@@ -201,7 +201,7 @@ def test_texts_and_contents_count_as_well_as_codes(body, kind):
         (524, b"", ServerError, "HTTP 524"),
         (200, b"<html>", BadResponseError, "HTTP 200, expected a JSON object, got '<html>'"),
         (200, b"", BadResponseError, r"got '' \(0 bytes\)"),
-        (200, b'{"code":200,"data":{"taskId":"t1","mi', BadResponseError, "got '{\"code\":200"),
+        (200, b'{"code":200,"data":{"taskId":"t1","mi', BadResponseError, 'got \'{"code":200'),
         (429, b"slow down", RateLimitError, "HTTP 429"),
         (500, b'{"code":200,"data":{}}', ServerError, "HTTP 500"),
         (401, b'{"code":401}', AuthenticationError, "code 401"),
@@ -261,16 +261,16 @@ def test_no_answer_names_the_address_and_the_reason():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with KieClient(api_key=KEY, base_url=url, attempts=1) as client:
-        with pytest.raises(NoAnswerError, match=rf"GET {url}/api/v1/chat/credit: .*refused"):
-            client.credits()
+    refused = pytest.raises(NoAnswerError, match=rf"GET {url}/api/v1/chat/credit: .*refused")
+    with KieClient(api_key=KEY, base_url=url, attempts=1) as client, refused:
+        client.credits()
 
 
 def test_a_server_that_falls_silent_is_given_up(sandbox):
     with KieClient(api_key=KEY, base_url=sandbox.url, read_timeout=0.2, attempts=1) as client:
-        with pytest.raises(NoAnswerError, match="[Tt]imed? ?out"):
+        with pytest.raises(NoAnswerError, match=r"[Tt]imed? ?out"):
             client.midi_record("hang-1")
-        with pytest.raises(NoAnswerError, match="[Tt]imed? ?out"):
+        with pytest.raises(NoAnswerError, match=r"[Tt]imed? ?out"):
             client.midi_record("stall-1")
 
 
@@ -288,7 +288,9 @@ def test_a_post_whose_answer_is_lost_is_sent_once_and_is_ambiguous(sandbox, clie
     assert len(sandbox.requests) == len(sandbox.created) == 1
 
 
-@pytest.mark.parametrize(("status", "body"), [(502, b"<html>"), (200, b"{"), (200, {"code": 500, "msg": "x"}), (200, {"code": 200})])
+@pytest.mark.parametrize(
+    ("status", "body"), [(502, b"<html>"), (200, b"{"), (200, {"code": 500, "msg": "x"}), (200, {"code": 200})]
+)
 def test_a_post_without_a_clear_answer_is_ambiguous_and_sent_once(status, body):
     with Canned(status, body if isinstance(body, bytes) else json.dumps(body).encode()) as server:
         with KieClient(api_key=KEY, base_url=server.url, attempts=5) as client, pytest.raises(AmbiguousError):
@@ -352,12 +354,18 @@ def test_the_key_is_in_no_repr_log_or_exception(sandbox, caplog):
 
 
 def test_a_key_that_the_service_does_not_know_is_told(sandbox):
-    with KieClient(api_key="another", base_url=sandbox.url) as client, pytest.raises(AuthenticationError, match="not valid"):
+    with (
+        KieClient(api_key="another", base_url=sandbox.url) as client,
+        pytest.raises(AuthenticationError, match="not valid"),
+    ):
         client.credits()
     assert len(sandbox.requests) == 1
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("-1", 0.0), ("99999", 3600.0), ("nan", None), ("x", None), (None, None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("2", 2.0), ("0.5", 0.5), ("-1", 0.0), ("99999", 3600.0), ("nan", None), ("x", None), (None, None)],
+)
 def test_retry_after_is_read_as_seconds(header, seconds):
     assert retry_after(header) == seconds
 
@@ -388,7 +396,10 @@ def test_a_pace_forgets_keys_that_rest():
 
 
 def test_the_documented_rates_are_kept(sandbox):
-    with Sandbox(key=KEY, rate_limits=True) as service, KieClient(api_key=KEY, base_url=service.url, attempts=1) as client:
+    with (
+        Sandbox(key=KEY, rate_limits=True) as service,
+        KieClient(api_key=KEY, base_url=service.url, attempts=1) as client,
+    ):
         began = time.monotonic()
         for _ in range(7):
             client.midi_record("slow9-1")

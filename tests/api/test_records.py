@@ -80,7 +80,9 @@ def test_a_failed_task_says_of_which_kind_with_the_services_words():
     assert "could not generate" in parse_record(polled(midiData=None, successFlag=3)).error_message
 
 
-@pytest.mark.parametrize("result", [None, {"state": "complete", "instruments": []}, {"instruments": [{"name": "A", "notes": []}]}])
+@pytest.mark.parametrize(
+    "result", [None, {"state": "complete", "instruments": []}, {"instruments": [{"name": "A", "notes": []}]}]
+)
 def test_success_without_notes_is_empty_and_names_both_explanations(result):
     record = parse_record(polled(midiData=result))
     assert record.state == "empty"
@@ -192,13 +194,19 @@ def test_nan_and_numbers_beyond_a_double_are_named_and_cost_no_other():
     text = json.dumps(polled(midiData={"instruments": [{"name": "A", "notes": [NOTE] * 3}]}))
     text = text.replace("0.5", "NaN", 1).replace("1.0", "1e999", 2).replace("1e999", "1.0", 1)
     record = parse_record(text).sifted()
-    assert [(reject.index, reject.field, reject.value) for reject in record.rejects] == [(0, "start", "NaN"), (1, "end", "Infinity")]
+    assert [(reject.index, reject.field, reject.value) for reject in record.rejects] == [
+        (0, "start", "NaN"),
+        (1, "end", "Infinity"),
+    ]
     assert len(record.instruments[0].notes) == 1
 
 
 def test_larger_pieces_that_cannot_be_read_are_named_too():
     record = parse_record(polled(midiData={"instruments": [FLUTE, {"name": "B", "notes": "none"}, 5]}))
-    assert [(reject.track, reject.index, reject.field) for reject in record.rejects] == [(1, None, "notes"), (2, None, "instrument")]
+    assert [(reject.track, reject.index, reject.field) for reject in record.rejects] == [
+        (1, None, "notes"),
+        (2, None, "instrument"),
+    ]
     assert [track.notes for track in record.tracks] == [1, 0, 0]
 
 
@@ -211,4 +219,6 @@ def test_every_note_of_a_packed_sample_is_there_as_json_has_it(path):
         for one in result.get("instruments") or []
     ]
     record = parse_record(path.read_bytes())
-    assert [(one.name, [(n.pitch, n.start, n.end, n.velocity) for n in one.notes]) for one in record.instruments] == expected
+    assert [
+        (one.name, [(n.pitch, n.start, n.end, n.velocity) for n in one.notes]) for one in record.instruments
+    ] == expected

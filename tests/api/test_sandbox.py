@@ -18,6 +18,8 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kie_notes.api.sandbox import BEHAVIOURS, Sandbox
 
@@ -604,6 +606,12 @@ def test_a_word_that_is_no_fault_is_part_of_a_plain_id(sandbox):
     assert ask(sandbox, "sandbox-1").json == UNKNOWN
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(task=st.text(min_size=1).filter(lambda text: not re.match(r"[a-z]+[0-9]*-", text)))
+def test_whatever_the_id_is_an_unknown_task_is_null(sandbox, task):
+    assert ask(sandbox, task.encode("utf-8", "replace").decode()).json == UNKNOWN
+
+
 # Faults on demand: orders
 
 
@@ -906,5 +914,5 @@ found = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.std
 print(sorted(found))
 """
     root = __file__.rpartition("/tests/")[0]
-    done = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=True)
     assert done.stdout == "['kie_notes']\n"

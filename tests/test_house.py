@@ -1,0 +1,132 @@
+"""The rules that hold the house up: who imports whom, what is public, what is written down, what is small."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import kie_notes
+from kie_notes.cli import app
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "kie_notes"
+MODULES = sorted(name for _, name, is_package in pkgutil.walk_packages([str(PACKAGE)], "kie_notes.") if not is_package)
+
+#: Rooms from left to right; a module imports only from rooms to its left, or from its own.
+ROOMS = [
+    ("errors", "instruments"),
+    ("api",),
+    ("columns",),
+    ("notes",),
+    ("ledger", "parts"),
+    ("store",),
+    ("collect",),
+    ("analysis",),
+    ("midi", "plots"),
+    ("pictures",),
+    ("demo",),
+    ("cli",),
+]
+#: Rooms that stand side by side: neither knows the other.
+APART = [({"analysis", "plots", "midi"}, {"api", "store", "collect", "ledger", "parts"})]
+
+
+def room(module):
+    """Index of a module's room; ``midi_plan`` stands in the room of ``midi``."""
+    first = module.split(".")[1]
+    found = [at for at, names in enumerate(ROOMS) if first in names or first.split("_")[0] in names]
+    assert found, f"{module} stands in no room"
+    return found[0]
+
+
+def imports(module, *, at_the_top_only=False):
+    """The modules of the house that a module imports, inside functions too."""
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text("utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("kie_notes"):
+            if at_the_top_only and id(node) in typing_only:
+                continue
+            yield node.module
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_the_left(module):
+    for other in imports(module):
+        if other != "kie_notes":
+            assert room(other) <= room(module), f"{module} imports {other}"
+        else:
+            assert module == "kie_notes.pictures", f"{module} imports the package itself"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_answers_questions_knows_no_provider(module):
+    for some, others in APART:
+        if module.split(".")[1].split("_")[0] in some:
+            for other in imports(module, at_the_top_only=True):
+                assert other.split(".")[1] not in others, f"{module} imports {other}"
+
+
+def test_all_is_sorted_and_honest():
+    assert kie_notes.__all__ == sorted(
+        kie_notes.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
+    )
+    for name in kie_notes.__all__:
+        assert getattr(kie_notes, name) is not None
+        assert name in dir(kie_notes)
+    with pytest.raises(AttributeError, match="module 'kie_notes' has no attribute 'nothing'"):
+        getattr(kie_notes, "noth" + "ing")
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = ("matplotlib", "pretty_midi", "pyarrow", "requests", "polars")
+    code = f"import sys, kie_notes; print([name for name in {heavy} if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+def test_the_helpers_and_the_notes_load_neither_matplotlib_nor_pretty_midi():
+    code = "import sys; from kie_notes import *; print([n for n in ('matplotlib', 'pretty_midi') if n in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_in_docstrings_run(module):
+    result = doctest.testmod(
+        importlib.import_module(module), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in kie_notes.__all__ if not name.isupper()])
+def test_every_public_name_says_what_it_gives_and_functions_show_it(name):
+    thing = getattr(kie_notes, name)
+    assert thing.__doc__
+    if not isinstance(thing, type):
+        assert "Returns" in thing.__doc__, name
+        assert ">>>" in thing.__doc__ or name in {"collect", "ingest", "submit", "piano_roll", "write_midi"}, name
+
+
+def test_every_command_is_in_the_readme():
+    told = (ROOT / "README.md").read_text("utf-8")
+    missing = [name for name in get_command(app).commands if f"kie-notes {name}" not in told]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_a_file_has_about_400_lines_at_the_most(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 420
