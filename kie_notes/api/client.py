@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -44,6 +44,14 @@ BASE_URL = "https://api.kie.ai"
 #: Sent as ``callBackUrl`` by those who only poll: the field is mandatory, and names ending in .invalid lead nowhere
 #: (RFC 2606, section 2).
 NO_CALLBACK = "https://callback.invalid/"
+
+
+def _user_agent() -> str:
+    """Name this library: the service's network refuses the names that HTTP libraries give themselves."""
+    try:
+        return f"kie-notes/{version('kie-notes')}"
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "kie-notes/0"
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -113,7 +121,7 @@ class KieClient:
             msg = f"base_url: expected an https address (or http on this machine), got {self.base_url!r}"
             raise ValueError(msg)
         self.session = requests.Session()
-        self.session.headers["User-Agent"] = f"kie-notes/{version('kie-notes')}"
+        self.session.headers["User-Agent"] = _user_agent()
         self.session.trust_env = not local  # a proxy from the environment cannot reach this machine's loopback
         self._auth = _Bearer((api_key or os.environ.get("KIE_API_KEY") or "").strip())
         self._timeout = (connect_timeout, read_timeout)

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from kie_notes.api.sandbox_documents import (
+from kie_notes.api.sandbox.documents import (
     BAD_NOTES,
     EXAMPLE,
     Document,

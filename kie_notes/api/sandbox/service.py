@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from kie_notes.api.sandbox_callbacks import Callbacks, Delivery
-from kie_notes.api.sandbox_documents import (
+from kie_notes.api.sandbox.callbacks import Callbacks, Delivery
+from kie_notes.api.sandbox.documents import (
     EXAMPLE,
     Document,
     Endpoint,
@@ -35,16 +35,14 @@ from kie_notes.api.sandbox_documents import (
     separation_document,
     without_result,
 )
-from kie_notes.api.sandbox_faults import AT_POST, BEHAVIOURS, FAULTS, Case, Reply, as_json, say, word_of
-from kie_notes.api.sandbox_server import SandboxServer, is_loopback
+from kie_notes.api.sandbox.faults import AT_POST, FAULTS, Case, Reply, as_json, say, word_of
+from kie_notes.api.sandbox.server import SandboxServer, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
-
-__all__ = ["BEHAVIOURS", "Asked", "Delivery", "Sandbox"]
 
 _RECORDS: dict[str, Endpoint] = {
     "GET /api/v1/midi/record-info": "midi",

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 
-from kie_notes.api.sandbox_faults import Reply
+from kie_notes.api.sandbox.faults import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from kie_notes.api.sandbox_server import is_loopback
+from kie_notes.api.sandbox.server import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
