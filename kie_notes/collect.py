@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import random
-import sys
 import time
 import warnings
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -28,6 +27,7 @@ from kie_notes.errors import (
     RecordError,
     TaskFailedError,
 )
+from kie_notes.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,12 +137,12 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
     store.reopen(asked)
     run = _Run(store, client, first_look=first_look, poll=poll, grace=grace)
     run.enter(asked)
-    bar = _bar(progress=progress, total=len(asked), unit="task")
-    bar.update(len(asked) - len(run.queue))
+    shown = bar(unit="task", total=len(asked), progress=progress)
+    shown.update(len(asked) - len(run.queue))
     try:
-        run.until(time.time() + deadline, workers, bar)
+        run.until(time.time() + deadline, workers, shown)
     finally:
-        bar.close()
+        shown.close()
         store.seal()
     return _report(store, asked)
 
@@ -167,9 +167,9 @@ def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: 
 
     seen: dict[str, None] = {}
     unread: list[tuple[str, str]] = []
-    bar = _bar(progress=progress, unit="body")
+    shown = bar(unit="body", progress=progress)
     for count, body in enumerate(read_bodies(paths), start=1):
-        bar.update()
+        shown.update()
         try:
             fault = body.fault
             if fault is None:
@@ -180,7 +180,7 @@ def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: 
             unread.append((body.source, fault))
         if count % 1_000 == 0:
             store.seal(only_full=True)
-    bar.close()
+    shown.close()
     store.seal()
     return _report(store, list(seen), unread)
 
@@ -260,12 +260,6 @@ def _report(store: Store, asked: list[str], unread: list[tuple[str, str]] | None
     )
 
 
-def _bar(*, progress: bool, unit: str, total: int | None = None) -> tqdm[Any]:
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=unit, disable=not (progress and sys.stderr.isatty()), file=sys.stderr)
-
-
 class _Run:
     """The tasks of one run that have no end yet, by the time of their next look (seconds since 1970)."""
 
@@ -292,7 +286,7 @@ class _Run:
                 msg = f"task {task}: its result will be gone in {(expires - now) / 3600:.0f} hours and has not come yet"
                 warnings.warn(msg, ExpiryWarning, stacklevel=3)
 
-    def until(self, end: float, workers: int, bar: tqdm[Any]) -> None:
+    def until(self, end: float, workers: int, shown: tqdm[Any]) -> None:
         """Look at each task when it is due, until all have an end or the time is over."""
         looking: dict[Future[float | None], tuple[float, str]] = {}
         with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -312,7 +306,7 @@ class _Run:
                         expires, task = looking.pop(future)
                         again = future.result()
                         if again is None:
-                            bar.update()
+                            shown.update()
                             self.store.seal(only_full=True)
                         else:
                             heapq.heappush(self.queue, (again, expires, task))

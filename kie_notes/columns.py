@@ -85,9 +85,10 @@ def _canonical_order(
     if wrong.any():
         moment = key >> of_names
         edges = np.flatnonzero(moment[1:] != moment[:-1]) + 1
-        runs = np.unique(np.searchsorted(edges, np.flatnonzero(wrong), side="right"))
         bounds = np.concatenate(([0], edges, [len(moment)]))
-        doubtful = np.concatenate([np.arange(bounds[run], bounds[run + 1]) for run in runs])
+        again = np.zeros(len(edges) + 1, dtype=bool)
+        again[np.searchsorted(edges, np.flatnonzero(wrong), side="right")] = True
+        doubtful = np.repeat(again, np.diff(bounds))
         some = order[doubtful]
         order[doubtful] = some[np.lexsort([column[some] for column in (velocity, end, pitch, track, start, task)])]
     return order

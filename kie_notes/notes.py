@@ -214,7 +214,7 @@ class Flattened(NamedTuple):
 
 
 #: Rows that are turned into columns at once: few enough to stay in a processor's cache, many enough to be worth it.
-_BATCH = 1 << 15
+_BATCH = 1 << 14
 
 #: Which of two statements about one task stands.
 _RANK = {"pending": 0, "expired": 1, "failed": 2, "empty": 3, "complete": 4}
@@ -262,7 +262,7 @@ def flatten(records: Iterable[Record]) -> Flattened:
 
 
 #: Notes that are turned into columns at once: few enough to stay in a processor's cache, enough to be worth it.
-_BATCH = 1 << 15
+_BATCH = 1 << 14
 
 #: Which of two statements about one task stands.
 _RANK = {"pending": 0, "not_found": 1, "failed": 2, "empty": 3, "complete": 4}

@@ -20,7 +20,7 @@ MODULES = sorted(name for _, name, is_package in pkgutil.walk_packages([str(PACK
 
 #: Rooms from left to right; a module imports only from rooms to its left, or from its own.
 ROOMS = [
-    ("errors", "instruments"),
+    ("errors", "instruments", "progress"),
     ("api",),
     ("columns",),
     ("notes",),

@@ -14,6 +14,7 @@ from kie_notes.errors import MidiError, NotesOrderError
 from kie_notes.instruments import instrument
 from kie_notes.midi.plan import LOSSES_SCHEMA, Memo, by_task, channels, plan, shown
 from kie_notes.midi.ticks import TEMPO
+from kie_notes.progress import bar
 
 if TYPE_CHECKING:
     import os
@@ -98,7 +99,9 @@ def to_midi(notes: Frame) -> pretty_midi.PrettyMIDI:
     return _to_pretty(plan(tasks[0])) if tasks else _empty()
 
 
-def write_midi(notes: Frame, folder: str | os.PathLike[str], *, on_error: OnError = "raise") -> pl.DataFrame:
+def write_midi(
+    notes: Frame, folder: str | os.PathLike[str], *, on_error: OnError = "raise", progress: bool = True
+) -> pl.DataFrame:
     """Write each task's notes to a MIDI file of its own, and say what each file holds.
 
     A task's id comes from outside and is no file name: a file is named by the first 32 hexadecimal digits of the id's
@@ -114,6 +117,8 @@ def write_midi(notes: Frame, folder: str | os.PathLike[str], *, on_error: OnErro
     on_error
         A task that no file can hold ends the call with its error ("raise"), or gives a row with the reason and no file
         ("skip").
+    progress
+        Show a bar on stderr, if that is a terminal.
 
     Returns
     -------
@@ -151,13 +156,17 @@ def write_midi(notes: Frame, folder: str | os.PathLike[str], *, on_error: OnErro
     into = Path(folder)
     into.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
-    for task in by_task(notes):
+    tasks = by_task(notes)
+    shown = bar(unit="file", total=len(tasks), progress=progress)
+    for task in tasks:
         try:
             rows.append(_write(plan(task), into))
         except (MidiError, NotesOrderError) as fault:
             if on_error == "raise":
                 raise
             rows.append({"task": task["task"][0], "notes": task.height, "reason": str(fault)})
+        shown.update()
+    shown.close()
     return pl.DataFrame(rows, schema=WRITTEN_SCHEMA)
 
 
