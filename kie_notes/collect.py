@@ -335,11 +335,11 @@ class _Run:
             again = now + (2 * self.poll[1] if slow else self._wait(task))
             self.store.looked(task, error=str(fault), next_look=again)
             return again if getattr(fault, "passing", False) else None
+        self.store.put(body, task=task, source="record-info")
         if record.state == "pending":
             again = now + self._wait(task)
             self.store.looked(task, error=None, next_look=again)
             return again
-        self.store.put(body, task=task, source="record-info")
         return None
 
     def _unknown(self, task: str, submitted: float, expires: float, fault: NotFoundError) -> float | None:

@@ -44,8 +44,7 @@ RAW_SCHEMA = pa.schema(
 
 def raw_table(answers: list[Answer]) -> pa.Table:
     """Answers as a table, byte for byte."""
-    columns = list(zip(*answers, strict=True)) if answers else [[]] * len(RAW_SCHEMA)
-    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, RAW_SCHEMA, strict=True)]
+    arrays = [pa.array([answer[at] for answer in answers], field.type) for at, field in enumerate(RAW_SCHEMA)]
     return pa.Table.from_arrays(arrays, schema=RAW_SCHEMA)
 
 

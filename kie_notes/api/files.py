@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from kie_notes.api.records import Record, Reject, parse_record
+from kie_notes.api.records import Record, parse_record
+from kie_notes.api.sifting import Reject
 from kie_notes.errors import RecordError
 
 if TYPE_CHECKING:

@@ -149,8 +149,10 @@ def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None,
     ('complete', 0.5)
     """
     try:
-        parsed = isinstance(body, dict)
-        envelope = msgspec.convert(body, _Envelope, strict=False) if parsed else _decode_envelope(body)
+        if isinstance(body, dict):  # noqa: SIM108 -- one line would hide the two decoders
+            envelope = msgspec.convert(body, _Envelope, strict=False)
+        else:
+            envelope = _decode_envelope(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_loosely(body, task, source)
     data = envelope.data or _Data()

@@ -1,0 +1,120 @@
+"""Notes that an audio-to-MIDI service transcribed, as one Polars table.
+
+The names below are those worth typing in a notebook; each but ``collect`` and its like is loaded when it is
+first used. Pictures are in
+``kie_notes.plots``, whose functions bear the names of the helpers whose results they draw.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from kie_notes.collect import CollectReport, collect, ingest, submit
+
+if TYPE_CHECKING:
+    from kie_notes.analysis.pitch import pitch_class_histogram, pitch_histogram, pitch_range
+    from kie_notes.analysis.rhythm import duration_histogram, inter_onset_intervals, note_density, onset_density
+    from kie_notes.analysis.summary import instrument_summary, task_summary
+    from kie_notes.analysis.texture import instrument_activity, polyphony
+    from kie_notes.api.client import KieClient
+    from kie_notes.api.files import read_records
+    from kie_notes.api.records import Record, parse_record
+    from kie_notes.api.sandbox import Sandbox
+    from kie_notes.instruments import drum_name, instrument
+    from kie_notes.midi import from_midi, midi_losses, to_midi, write_midi
+    from kie_notes.notes import (
+        NOTES_SCHEMA,
+        REJECTS_SCHEMA,
+        TASKS_SCHEMA,
+        Flattened,
+        check_notes,
+        flatten,
+        join_tasks,
+        sort_notes,
+    )
+    from kie_notes.plots import piano_roll
+    from kie_notes.store import Store
+
+__all__ = [
+    "NOTES_SCHEMA",
+    "REJECTS_SCHEMA",
+    "TASKS_SCHEMA",
+    "CollectReport",
+    "Flattened",
+    "KieClient",
+    "Record",
+    "Sandbox",
+    "Store",
+    "check_notes",
+    "collect",
+    "drum_name",
+    "duration_histogram",
+    "flatten",
+    "from_midi",
+    "ingest",
+    "instrument",
+    "instrument_activity",
+    "instrument_summary",
+    "inter_onset_intervals",
+    "join_tasks",
+    "midi_losses",
+    "note_density",
+    "onset_density",
+    "parse_record",
+    "piano_roll",
+    "pitch_class_histogram",
+    "pitch_histogram",
+    "pitch_range",
+    "polyphony",
+    "read_records",
+    "sort_notes",
+    "submit",
+    "task_summary",
+    "to_midi",
+    "write_midi",
+]
+
+_HOMES = {
+    "analysis.pitch": ("pitch_class_histogram", "pitch_histogram", "pitch_range"),
+    "analysis.rhythm": ("duration_histogram", "inter_onset_intervals", "note_density", "onset_density"),
+    "analysis.summary": ("instrument_summary", "task_summary"),
+    "analysis.texture": ("instrument_activity", "polyphony"),
+    "api.client": ("KieClient",),
+    "api.files": ("read_records",),
+    "api.records": ("Record", "parse_record"),
+    "api.sandbox": ("Sandbox",),
+    "instruments": ("drum_name", "instrument"),
+    "midi": ("from_midi", "midi_losses", "to_midi", "write_midi"),
+    "notes": (
+        "NOTES_SCHEMA",
+        "REJECTS_SCHEMA",
+        "TASKS_SCHEMA",
+        "Flattened",
+        "check_notes",
+        "flatten",
+        "join_tasks",
+        "sort_notes",
+    ),
+    "plots": ("piano_roll",),
+    "store": ("Store",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module at its first use."""
+    if name in _HOME:
+        value: object = getattr(import_module(f"kie_notes.{_HOME[name]}"), name)
+    elif name in ("analysis", "api", "plots"):
+        value = import_module(f"kie_notes.{name}")
+    else:
+        msg = f"module 'kie_notes' has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names too that are not loaded yet."""
+    return sorted({*globals(), *__all__})
