@@ -1,0 +1,26 @@
+"""What the README says is so: its Python gives the output that stands below it, and its files are there."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_ten_lines_of_python_give_the_output_below_them(tmp_path, monkeypatch):
+    code, shown = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL).groups()
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(compile(code, "README.md", "exec"), {})  # noqa: S102 -- the README's own code
+    assert said.getvalue() == shown
+
+
+def test_every_file_that_the_readme_names_is_there():
+    missing = [name for name in re.findall(r"\]\((?!https?://|#)([^)#]+)", README) if not (ROOT / name).exists()]
+    assert missing == []
