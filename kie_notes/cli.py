@@ -7,8 +7,10 @@ Data goes to stdout, everything else to stderr. Exit codes: 0 all well, 1 failur
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+import threading
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -114,7 +116,12 @@ def fetch(
     with Store(store) as kept, _client() as client:
         tasks += kept.open_tasks()["task"].to_list() if pending else []
         since = submitted.replace(tzinfo=UTC) if submitted else None
-        _tell(collect(tasks, kept, client, submitted_at=since, deadline=deadline, workers=workers), as_json=as_json)
+        try:
+            report = collect(tasks, kept, client, submitted_at=since, deadline=deadline, workers=workers)
+        except KeyboardInterrupt:
+            typer.echo(f"{kept.open_tasks().height} tasks remain pending in {store}", err=True)
+            raise
+    _tell(report, as_json=as_json)
 
 
 @app.command(epilog="Example:  kie-notes submit SEPARATION_ID --label demo && kie-notes fetch --pending")
@@ -136,7 +143,8 @@ def submit(
     with Store(store) as kept, _client() as client:
         table = send(tasks, kept, client, callback_url=callback_url, audio_id=audio_id, label=label)
     _print(table, as_json=as_json)
-    raise typer.Exit(0 if (table["state"] == "submitted").all() else 3)
+    states = set(table["state"])
+    raise typer.Exit(4 if "unsent" in states else 3 if states - {"submitted"} else 0)
 
 
 @app.command(epilog="Example:  kie-notes ingest --store songs answers/ more.zip")
@@ -281,14 +289,26 @@ def main() -> None:
     except (KieNotesError, OSError, ValueError) as fault:
         code = _quiet() if isinstance(fault, BrokenPipeError) else _complain(fault, 1)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("stopped; what was fetched is stored, and the same command goes on", 130)
+        code = _complain("stopped; what came is stored, and the same command goes on with the rest", 130)
     except Exception as fault:
-        show = getattr(fault, "show", None)  # a usage error of the command line itself
-        if show is None:
+        show = getattr(fault, "show", None)
+        if show is not None:  # a usage error of the command line itself
+            show()
+            code = 2
+        elif type(fault).__module__.startswith("polars"):  # a damaged part, say
+            code = _complain(fault, 1)
+        else:
             raise
-        show()
-        code = 2
-    sys.exit(code or 0)
+    _leave(code or 0)
+
+
+def _leave(code: int) -> None:
+    """End at once: a look that hangs in the network is not waited for, all that counts is on disk."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _complain(fault: object, code: int) -> int:
@@ -307,6 +327,7 @@ def _client() -> KieClient:
 
     from kie_notes.api.client import KieClient
 
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # what is tried again is told when it fails
     load_dotenv(Path.cwd() / ".env")
     return KieClient()
 

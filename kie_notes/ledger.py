@@ -40,6 +40,7 @@ CREATE TABLE task (
     last_error    TEXT,
     label         TEXT,
     seq           INTEGER,                    -- the answer that gave it its state
+    sha256        TEXT,                       -- ... and its checksum
     audio_id      TEXT,
     created_at    INTEGER,
     completed_at  INTEGER,
@@ -101,6 +102,8 @@ class Ledger:
             for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {setting}")
             self._migrate()
+        except sqlite3.OperationalError as fault:
+            raise StoreError(f"{path}: cannot be opened for writing: {fault}") from fault
         except sqlite3.DatabaseError as fault:
             raise StoreError(f"{path}: expected the ledger of a store, got {fault}") from fault
 
@@ -129,10 +132,11 @@ class Ledger:
                 try:
                     yield self._db
                 except BaseException:
-                    self._db.execute("ROLLBACK")
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
                     raise
                 self._db.execute("COMMIT")
-            except sqlite3.OperationalError as fault:
+            except sqlite3.Error as fault:
                 raise StoreError(f"{self._path}: {fault}") from fault
 
     def add(self, tasks: Iterable[str], *, created: int | None = None, label: str | None = None) -> int:
@@ -142,6 +146,14 @@ class Ledger:
         rows = [(task, at, at + KEPT_MS, now, label) for task in tasks]
         with self.transaction() as db:
             before = db.total_changes
+            if created is not None:
+                said = [(at, at + KEPT_MS, row[0]) for row in rows]
+                db.executemany(
+                    "UPDATE task SET created = ?, deadline = ?"
+                    " WHERE id = ? AND state = 'pending' AND created_at IS NULL",
+                    said,
+                )
+                before = db.total_changes
             db.executemany(
                 "INSERT INTO task (id, created, deadline, next_look, label) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
@@ -155,7 +167,7 @@ class Ledger:
         now = _now()
         created = _ms(record.created_at)
         with self.transaction() as db:
-            row = db.execute("SELECT state FROM task WHERE id = ?", (task,)).fetchone()
+            row = db.execute("SELECT state, sha256, seq FROM task WHERE id = ?", (task,)).fetchone()
             if row is None:
                 at = created or now
                 db.execute(
@@ -170,18 +182,22 @@ class Ledger:
                 )
             if _STATES.index(state) <= _STATES.index(row[0] if row else "pending"):
                 return False
-            packed = pa.compress(body, codec="zstd", asbytes=True)
-            seq = db.execute(
-                "INSERT INTO inbox (task, source, received, sha256, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-                (task, record.source, now, hashlib.sha256(body).hexdigest(), len(body), packed),
-            ).lastrowid
+            sha256 = hashlib.sha256(body).hexdigest()
+            seq = row[2] if row and row[1] == sha256 else None  # the same failure again: one copy is enough
+            if seq is None:
+                packed = pa.compress(body, codec="zstd", asbytes=True)
+                seq = db.execute(
+                    "INSERT INTO inbox (task, source, received, sha256, size, body) VALUES (?, ?, ?, ?, ?, ?)",
+                    (task, record.source, now, sha256, len(body), packed),
+                ).lastrowid
             db.execute(
-                "UPDATE task SET state = ?, seq = ?, audio_id = ?, created_at = ?, completed_at = ?, fetched_at = ?,"
-                " tracks = ?, notes = ?, rejected = ?, error_code = ?, error_message = ?, source = ?,"
+                "UPDATE task SET state = ?, seq = ?, sha256 = ?, audio_id = ?, created_at = ?, completed_at = ?,"
+                " fetched_at = ?, tracks = ?, notes = ?, rejected = ?, error_code = ?, error_message = ?, source = ?,"
                 " last_error = NULL WHERE id = ?",
                 (
                     state,
                     seq,
+                    sha256,
                     record.audio_id,
                     created,
                     _ms(record.completed_at),
@@ -210,7 +226,8 @@ class Ledger:
         """Make tasks pending again that ended without notes, so that they are asked for once more."""
         with self.transaction() as db:
             db.executemany(
-                "UPDATE task SET state = 'pending', next_look = 0 WHERE id = ? AND state IN ('failed', 'expired')",
+                "UPDATE task SET state = 'pending', next_look = 0, error_code = NULL, error_message = NULL"
+                " WHERE id = ? AND state IN ('failed', 'expired')",
                 [(task,) for task in tasks],
             )
 

@@ -155,7 +155,7 @@ def sort_notes(notes: Frame) -> Frame:
     >>> sort_notes(pl.DataFrame(rows, schema=NOTES_SCHEMA)).select("task", "start").rows()
     [('a', 0.5), ('a', 1.0), ('b', 0.0)]
     """
-    row = "__row"
+    row = "__position_in_the_unsorted_table"
     return (
         check_notes(notes)
         .with_row_index(row)
@@ -187,7 +187,8 @@ def join_tasks(notes: Frame, table: Frame, *, how: Literal["inner", "left", "sem
     Raises
     ------
     NotesSchemaError
-        If ``notes`` is not a notes table or ``table`` has no column ``task``.
+        If ``notes`` is not a notes table, or ``table`` has no column ``task`` of text, or (``inner``, ``left``) a task
+        twice: its notes would be doubled.
 
     Examples
     --------
@@ -199,8 +200,13 @@ def join_tasks(notes: Frame, table: Frame, *, how: Literal["inner", "left", "sem
     [('a', 'waltz'), ('b', None)]
     """
     checked = check_notes(notes)
-    if "task" not in table.collect_schema():
-        raise NotesSchemaError(f"expected a table with a column 'task', got {table.collect_schema().names()}")
+    kind = table.collect_schema().get("task")
+    if kind not in (pl.String, pl.Categorical, pl.Enum):
+        raise NotesSchemaError(f"expected a table with a column 'task' of text, got {table.collect_schema()}")
+    keys = table.select("task").lazy().collect()["task"]
+    if how in ("inner", "left") and keys.is_duplicated().any():
+        twice = keys.filter(keys.is_duplicated())[0]
+        raise NotesSchemaError(f"expected a table with one row per task, got several of task '{twice}'")
     labels = table.with_columns(pl.col("task").cast(pl.Categorical))
     return checked.join(labels, on="task", how=how, maintain_order="left")
 
@@ -211,13 +217,6 @@ class Flattened(NamedTuple):
     notes: pl.DataFrame
     tasks: pl.DataFrame
     rejects: pl.DataFrame
-
-
-#: Rows that are turned into columns at once: few enough to stay in a processor's cache, many enough to be worth it.
-_BATCH = 1 << 14
-
-#: Which of two statements about one task stands.
-_RANK = {"pending": 0, "expired": 1, "failed": 2, "empty": 3, "complete": 4}
 
 
 def flatten(records: Iterable[Record]) -> Flattened:
@@ -281,18 +280,23 @@ class _Building:
         self.rows = 0
 
     def add(self, record: Record) -> None:
-        if record.task is None and record.state != "unreadable":
+        if record.state == "unreadable":
+            self._reject(None, record.rejects)
+            return
+        if not record.task:
             raise RecordError(f"a record ({record.source or record.state}) names no task: parse_record(body, task=...)")
-        first = self.seen.get(record.task or "")
+        first = self.seen.get(record.task)
         if first is not None and first.state == record.state == "complete":
             reason = f"second delivery: the task's notes were taken from {first.source or 'an earlier record'}"
             self._reject(record.task, [*_every_note(record, reason), *record.rejects])
             return
+        if record.state == "pending":
+            self._reject(record.task, _every_note(record, "the task is pending: its notes are not final"))
+            record = msgspec.structs.replace(record, tracks=(), packed=b"")
         if first is not None and _RANK[record.state] <= _RANK[first.state]:
             return
-        if record.state != "unreadable":
-            self.seen[str(record.task)] = msgspec.structs.replace(record, packed=b"", rejects=())
-            self.tasks[str(record.task)] = ()
+        self.seen[str(record.task)] = msgspec.structs.replace(record, packed=b"", rejects=())
+        self.tasks[str(record.task)] = ()
         self.batch.append(record)
         self.rows += sum(track.notes for track in record.tracks)
         if self.rows >= _BATCH or len(self.batch) >= _BATCH:
@@ -318,8 +322,7 @@ class _Building:
         self.names["instrument"] += [track.name for record in records for track in record.tracks]
         for record in records:
             self._reject(record.task, record.rejects)
-            if record.state != "unreadable":
-                self.tasks[str(record.task)] = _task_row(record)
+            self.tasks[str(record.task)] = _task_row(record)
         self.batch, self.rows = [], 0
 
 

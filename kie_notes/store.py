@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         ledger = self.folder / "ledger.sqlite"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,8 @@ class Store:
         tasks
             Ids; those that the store knows stay as they are.
         submitted_at
-            When they were given to the service, if not now: the 14 days run from then.
+            When they were given to the service, if not now: the 14 days run from then. Corrects an earlier word of
+            yours, but not the service's.
         label
             Your own word for them.
 
@@ -126,6 +127,9 @@ class Store:
         -------
         How many were new.
         """
+        tasks = list(tasks) if not isinstance(tasks, str) else [tasks]
+        for task in tasks:
+            _check_id(task)
         created = None if submitted_at is None else int(submitted_at.timestamp() * 1000)
         return self._ledger.add(tasks, created=created, label=label)
 
@@ -156,11 +160,14 @@ class Store:
             If it cannot be written; then nothing was accepted.
         """
         record = parse_record(body, task=task, source=source)
-        checked = flatten([record])  # also counts the notes whose values are impossible
-        row = checked.tasks.row(0, named=True)
         raw = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
-        self._ledger.accept(record, raw, notes=row["notes"], rejected=row["rejected"])
+        self.accept(record, raw)
         return record
+
+    def accept(self, record: Record, body: bytes) -> bool:
+        """Accept an answer that was read already; gives whether it said more than the store knew."""
+        counts = flatten([record]).tasks.row(0, named=True)  # of the notes whose values are possible
+        return self._ledger.accept(record, body, notes=counts["notes"], rejected=counts["rejected"])
 
     def expire(self, task: str) -> None:
         """Call a pending task expired: its 14 days are over and the service knows it no more."""
@@ -234,8 +241,8 @@ class Store:
             held = db.execute(
                 "SELECT id FROM segment WHERE state = 'sealed' AND ? BETWEEN first AND last", row
             ).fetchone()
-        if held is None:
-            return next(answer.body for answer in self._ledger.answers(row[0], row[0]))
+            if held is None:
+                return next(answer.body for answer in self._ledger.answers(row[0], row[0]))
         part = pl.scan_parquet(self._part("raw", held[0])).filter(pl.col("seq") == row[0])
         return bytes(part.select("body").collect().item())
 
@@ -262,14 +269,12 @@ class Store:
     @contextmanager
     def _sealing(self) -> Iterator[None]:
         """Hold the lock of this store's parts; SQLite's, so that a process that dies gives it back."""
-        lock = sqlite3.connect(self.folder / "seal.lock", timeout=600.0, isolation_level=None)
         try:
-            lock.execute("BEGIN EXCLUSIVE")
-            yield
-        except sqlite3.OperationalError as fault:
+            with closing(sqlite3.connect(self.folder / "seal.lock", timeout=600.0, isolation_level=None)) as lock:
+                lock.execute("BEGIN EXCLUSIVE")
+                yield
+        except sqlite3.Error as fault:
             raise StoreError(f"{self.folder}: cannot be locked for sealing: {fault}") from fault
-        finally:
-            lock.close()
 
     def _plan(self, *, only_full: bool) -> tuple[int, int, int] | None:
         """The segment to build next: one that a crash left planned, or a new one, written down before it is built."""
@@ -308,6 +313,11 @@ class Store:
             )
             db.execute("DELETE FROM inbox WHERE seq BETWEEN ? AND ?", (first, last))
         return len(answers)
+
+
+def _check_id(task: object) -> None:
+    if not isinstance(task, str) or not task or task != task.encode("utf-8", "replace").decode():
+        raise ValueError(f"expected a task's id as text, got {task!r}")
 
 
 def _flatten(answers: list[Answer], deciding: set[int]) -> Flattened:

@@ -1,5 +1,6 @@
 """Collecting against the sandbox: every fault id ends in the right state, and a later run repairs what can be."""
 
+import contextlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from kie_notes.api.client import KieClient
 from kie_notes.api.files import read_records
 from kie_notes.api.sandbox import Sandbox
 from kie_notes.collect import collect, ingest, submit
-from kie_notes.errors import AuthenticationError, CreditsError, ExpiryWarning
+from kie_notes.errors import AuthenticationError, CreditsError, ExpiryWarning, TaskFailedError
 from kie_notes.notes import flatten
 from kie_notes.store import Store
 
@@ -216,7 +217,7 @@ def test_json_on_disk_is_taken_in_and_what_cannot_be_read_is_told(store, tmp_pat
     report = ingest([SAMPLES, tmp_path / "bad.json"], store, progress=False)
     assert report.tasks.height == 12
     assert report.unread["source"].to_list() == [(tmp_path / "bad.json").as_posix()]
-    assert "bad.json: could not be read: expected JSON" in str(report)
+    assert "bad.json: not taken: expected JSON" in str(report)
     assert pl.read_parquet(store.folder / "notes").height == flatten(read_records(SAMPLES)).notes.height
     assert (
         store.raw("2563b06b0c5007d373fdb880fde0984a")
@@ -234,12 +235,94 @@ def test_submitted_tasks_are_in_the_store_and_can_be_collected(store, client):
 
 
 def test_submitting_stops_when_there_are_no_credits(store, client):
-    with pytest.raises(CreditsError):
-        submit(["credits-1", "s2"], store, client)
-    assert store.open_tasks().is_empty()
+    table = submit(["s1", "credits-1", "s2"], store, client)
+    assert table["state"].to_list() == ["submitted", "unsent", "unsent"]
+    assert table["reason"].str.contains("not enough credits").to_list() == [None, True, True]
+    assert store.open_tasks()["task"].to_list() == [table["task"][0]]
 
 
 def test_a_report_is_made_of_plain_values(store, client):
     report = collect(["fail-1"], store, client, **QUICK)
     assert json.loads(json.dumps(report.tasks.rows(named=True)))[0]["task"] == "fail-1"
     assert report.missing == ["fail-1"]
+
+
+@contextlib.contextmanager
+def serving(*records, **options):
+    with Sandbox(*records, **options) as service, KieClient(api_key=service.key, base_url=service.url) as client:
+        yield client
+
+
+def record(task, **fields):
+    note = {"pitch": 60, "start": 0, "end": 1, "velocity": 1}
+    data = {"taskId": task, "midiData": {"instruments": [{"name": "A", "notes": [note]}]}, "successFlag": 1} | fields
+    return {"code": 200, "msg": "success", "data": data}
+
+
+#: Answers that must neither end the run nor be stored under the id that was asked for, and a word of the reason.
+STRANGE = {
+    "another task, outside of data": ({"code": 200, "taskId": "OTHER", "data": {"midiData": {}}}, "record of 'OTHER'"),
+    "another task, in a list": (
+        {"code": 200, "data": [{"taskId": "OTHER", "state": "complete", "instruments": []}]},
+        "OTHER",
+    ),
+    "too many instruments": (record("bad", midiData={"instruments": [{"name": "", "notes": []}] * 65_537}), "65536"),
+    "a record of a song": (
+        {"code": 200, "data": {"taskId": "bad", "status": "SUCCESS", "response": {"sunoData": [1]}}},
+        "kind",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_a_strange_answer_costs_its_own_task_only(store, case):
+    answer, word = STRANGE[case]
+    with serving({"bad": answer, "good": record("good")}) as client:
+        report = collect(["bad", "good"], store, client, **QUICK | {"deadline": 2.0})
+    assert report.of("complete") == ["good"]
+    assert report.tasks.filter(task="bad")["state"].to_list() == ["pending"]
+    assert word in report.tasks.filter(task="bad")["reason"][0]
+    assert store.scan_tasks().collect()["task"].to_list() == ["bad", "good"]
+
+
+def test_a_pending_task_that_shows_some_notes_is_waited_for(store):
+    with serving({"a": record("a", successFlag=0)}) as client:
+        assert collect(["a"], store, client, **QUICK | {"deadline": 0.3}).of("pending") == ["a"]
+    assert store.scan_notes().collect().is_empty()
+
+
+def test_a_deadline_holds_also_when_the_service_asks_to_wait(store):
+    with serving(asks=99, retry_after=30) as client:
+        began = time.monotonic()
+        report = collect(["busy-1", "busy-2"], store, client, **QUICK | {"deadline": 1.0})
+    assert time.monotonic() - began < 3.0
+    assert report.of("pending") == ["busy-1", "busy-2"]
+
+
+def test_a_present_reason_is_not_hidden_by_an_old_one(store, client, sandbox):
+    collect(["fail-1"], store, client, **QUICK)
+    sandbox.close()
+    report = collect(["fail-1"], store, client, **QUICK | {"deadline": 0.3})
+    assert report.of("pending") == ["fail-1"]
+    assert "refused" in report.tasks["reason"][0]
+
+
+def test_what_is_missing_can_be_raised(store, client):
+    report = collect(["fail-1", "strings-1"], store, client, **QUICK)
+    with pytest.raises(TaskFailedError, match="task fail-1: the service could not generate the notes"):
+        report.raise_for_missing()
+    collect(["strings-1"], store, client, **QUICK).raise_for_missing()
+
+
+def test_two_files_of_one_name_are_never_taken_for_one_task(store, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.json").write_text(json.dumps(record("x")["data"]["midiData"] | {"of": name}))
+    assert ingest(tmp_path, store, progress=False).of("complete") == ["a/notes", "b/notes"]
+    report = ingest([tmp_path / "a" / "notes.json", tmp_path / "b" / "notes.json"], store, progress=False)
+    assert "took the name 'notes' already" in report.unread["reason"][0]
+
+
+def test_one_text_is_not_taken_for_a_list_of_letters(store, client):
+    with pytest.raises(TypeError, match="expected several ids, got one text"):
+        collect("abc", store, client, **QUICK)

@@ -26,6 +26,7 @@ ROOMS = [
     ("notes",),
     ("ledger", "parts"),
     ("store",),
+    ("rounds",),
     ("collect",),
     ("analysis",),
     ("midi", "plots"),
@@ -34,7 +35,7 @@ ROOMS = [
     ("cli",),
 ]
 #: Rooms that stand side by side: neither knows the other.
-APART = [({"analysis", "plots", "midi"}, {"api", "store", "collect", "ledger", "parts"})]
+APART = [({"analysis", "plots", "midi"}, {"api", "store", "collect", "rounds", "ledger", "parts"})]
 
 
 def room(module):
@@ -129,4 +130,4 @@ def test_every_command_is_in_the_readme():
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_a_file_has_about_400_lines_at_the_most(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 420
+    assert len(path.read_text("utf-8").splitlines()) <= 410

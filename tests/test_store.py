@@ -145,9 +145,9 @@ def test_tasks_are_remembered_with_the_day_on_which_they_expire(store):
     assert store.add(["late", "soon"], submitted_at=then, label="choir") == 2
     assert store.add(["soon", "soonest"], submitted_at=then - timedelta(days=1)) == 1
     waiting = store.open_tasks()
-    assert waiting["task"].to_list() == ["soonest", "late", "soon"]
+    assert waiting["task"].to_list() == ["soon", "soonest", "late"]  # the later word about "soon" counts
     assert waiting["expires_at"][0] == datetime(2026, 11, 14, 12, tzinfo=UTC)
-    assert waiting["label"].to_list() == [None, "choir", "choir"]
+    assert waiting["label"].to_list() == ["choir", None, "choir"]
 
 
 def test_what_the_service_says_of_its_time_counts_more(store):
@@ -328,3 +328,41 @@ def test_a_part_that_cannot_be_written_is_told_and_nothing_is_lost(store):
     assert store.scan_notes().collect().height == 1
     (store.folder / "raw").unlink()
     assert store.seal() == 1
+
+
+@pytest.mark.parametrize("task", ["", None, 7, "\ud800"])
+def test_an_id_that_no_table_can_hold_is_refused(store, task):
+    with pytest.raises(ValueError, match="expected a task's id as text"):
+        store.add([task])
+
+
+def test_an_answer_that_is_sealed_by_another_process_meanwhile_is_given_all_the_same(store):
+    store.put(bare(60), task="a")
+    with Store(store.folder) as other:
+        other.seal()
+    assert json.loads(store.raw("a")) == bare(60)
+
+
+def test_the_same_failure_again_is_kept_once(store):
+    failed = {"code": 500, "msg": "MIDI generation failed", "data": {"taskId": "a"}}
+    for _ in range(3):
+        store.put(failed)
+        store.reopen(["a"])
+    store.seal()
+    assert pl.read_parquet(store.folder / "raw").height == 1
+
+
+def test_a_store_is_found_again_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Store("here") as store:
+        store.put(bare(60), task="a")
+        monkeypatch.chdir("/")
+        store.seal()
+        assert store.scan_notes().collect().height == 1
+
+
+def test_a_closed_store_and_a_damaged_ledger_are_told_as_such(tmp_path):
+    store = Store(tmp_path / "store")
+    store.close()
+    with pytest.raises(StoreError, match="closed database"):
+        store.put(bare(60), task="a")

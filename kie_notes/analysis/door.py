@@ -81,8 +81,8 @@ def per_track(notes: pl.LazyFrame, /, **answers: pl.Expr) -> pl.LazyFrame:
         *(pl.col(name).sort_by(_LANE, maintain_order=True) for name in used),
     ).explode(_LANE, *used)
     run = pl.col(_RUN).cast(pl.UInt64) * 2**32 + pl.col(_LANE)
-    names = (pl.col("task", "instrument", "track", _RUN, DESCENDS).first(),)
-    tracks = by_track.with_columns(run.rle_id().alias(_TRACK_RUN)).group_by(_TRACK_RUN).agg(*names, **answers)
+    names = pl.col("task", "instrument", "track", _RUN, DESCENDS).first()
+    tracks = by_track.with_columns(run.rle_id().alias(_TRACK_RUN)).group_by(_TRACK_RUN).agg(names, **answers)
     return in_order(tracks.drop(_TRACK_RUN).with_columns(pl.col("instrument").cast(pl.String)))
 
 

@@ -18,7 +18,7 @@ import polars as pl
 from kie_notes.instruments import is_drums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
 #: What becomes of the notes of drums: left out, counted with the others, or counted alone.
 Drums = Literal["exclude", "include", "only"]
@@ -64,7 +64,7 @@ def _are_drums(instruments: pl.Series) -> pl.Series:
     return instruments.is_in(kits).fill_null(value=False)
 
 
-def group(notes: pl.LazyFrame, by: str | Sequence[str], *, result: Iterable[str]) -> tuple[pl.LazyFrame, list[str]]:
+def group(notes: pl.LazyFrame, by: str | Sequence[str], *, result: Collection[str]) -> tuple[pl.LazyFrame, list[str]]:
     """Give the notes and the names of their group keys; with ``by`` empty, all notes get one key.
 
     ``result`` names the columns that the result adds, which no key may bear.

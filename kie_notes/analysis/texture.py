@@ -132,9 +132,9 @@ def instrument_activity(notes: pl.LazyFrame) -> pl.LazyFrame:
         last_end=pl.col("end").max(),
         sounding_seconds=sounding_seconds(),
     )
-    # As a column of its own: Polars multiplies by the reciprocal of what is the same in every row, one bit off.
-    length = pl.max_horizontal(pl.col("last_end").max().over("task"), "last_end")
-    # A product, because a quotient's last bit depends on how many tasks there are (one length is a scalar to Polars).
+    length = pl.col("last_end").max().over("task")
+    # A product: Polars divides by what is the same in every row by multiplying with its reciprocal, so the last bit of
+    # a quotient would depend on how many tasks there are.
     share = pl.when(length > 0).then(pl.col("sounding_seconds") * (1 / length))
     return tracks.with_columns(share=share).sort("task", "track", "instrument")
 

@@ -49,11 +49,17 @@ _CODES: dict[int, tuple[type[ApiError], str]] = {
 
 class _Answer(msgspec.Struct):
     code: int | str | None = None
-    msg: str | None = None
-    data: Any = None
+    msg: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Ids(msgspec.Struct):
+    taskId: Any = None  # noqa: N815 -- the service's spelling
+    task_id: Any = None
 
 
 _decode = msgspec.json.Decoder(_Answer, strict=False).decode
+_decode_ids = msgspec.json.Decoder(_Ids).decode
 
 
 def judge(
@@ -81,7 +87,7 @@ def judge(
             **facts,  # type: ignore[arg-type]
         ) from None
     facts["code"] = code if code is not None else None
-    said = answer.msg or ""
+    said = str(answer.msg or "")
     if status >= 400 and code in (None, 200):
         code = status
     if code is None:
@@ -90,29 +96,45 @@ def judge(
         kind, meaning = _CODES.get(code, (ServerError if code >= 500 else RefusedError, "an unknown code"))
         if "credit" in said.lower() and code not in (501, 531):
             kind, meaning = CreditsError, "not enough credits"
-        elif code == 422 and ("not exist" in said or "is null" in said):
+        elif code == 422 and ("not exist" in said.lower() or "is null" in said.lower()):
             kind, meaning = NotFoundError, "the service knows no such task"
         raise kind(f"{asked}: HTTP {status}, code {code}: {meaning} ({said or start_of(body)})", **facts)  # type: ignore[arg-type]
     if task is not None:
-        _judge_task(asked, answer.data, task, facts)
+        _judge_task(asked, bytes(answer.data), task, facts)
 
 
 def _read(body: bytes) -> _Answer:
     try:
         return _decode(body)
     except msgspec.DecodeError:  # NaN is no JSON, but one bad note is no reason to refuse the others
-        return msgspec.convert(json.loads(body), _Answer, strict=False)
+        document = json.loads(body)
+        if not isinstance(document, dict):
+            raise ValueError("no JSON object") from None  # noqa: TRY004 -- what the caller expects of bad JSON
+        return _Answer(
+            document.get("code"), document.get("msg"), msgspec.Raw(msgspec.json.encode(document.get("data")))
+        )
 
 
-def _judge_task(asked: str, data: object, task: str, facts: dict[str, object]) -> None:
-    if data is None:
+def _judge_task(asked: str, data: bytes, task: str, facts: dict[str, object]) -> None:
+    if data == b"null":
         msg = f"{asked}: the service knows no such task (its data is null); it may be new, or older than 14 days"
         raise NotFoundError(msg, **facts)  # type: ignore[arg-type]
-    other = (data.get("taskId") or data.get("task_id")) if isinstance(data, dict) else None
-    if other is not None and other != task:
-        fault = BadResponseError(f"{asked}: asked for task {task!r}, got the record of {other!r}", **facts)  # type: ignore[arg-type]
-        fault.passing = False
-        raise fault
+    with contextlib.suppress(msgspec.MsgspecError):  # a list, say: whoever reads the record compares again
+        ids = _decode_ids(data)
+        other = ids.taskId if ids.taskId is not None else ids.task_id
+        if other is not None and str(other) != task:
+            raise other_task(asked, task, str(other), **facts)
+
+
+def other_task(
+    asked: str, task: str, other: str, *, status: object = None, body: object = b"", **facts: object
+) -> ApiError:
+    """Make the error of an answer that is about another task; asking again does not help."""
+    start = start_of(body) if isinstance(body, bytes) else ""
+    msg = f"{asked}: HTTP {status}, asked for task {task!r}, got the record of {other!r}: {start}"
+    fault = BadResponseError(msg, status=status, body=body, **facts)  # type: ignore[arg-type]
+    fault.passing = False
+    return fault
 
 
 def retry_after(value: str | None) -> float | None:

@@ -7,17 +7,18 @@ carried out, and paid for, already.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-import msgspec
 import requests
 import requests.auth
 import stamina
+import urllib3
 
 from kie_notes.api.answers import judge, retry_after, start_of
 from kie_notes.api.pace import Pace
@@ -68,6 +69,12 @@ class _Bearer(requests.auth.AuthBase):
             msg = "the key holds characters that no key has (a line break, or a letter outside ASCII?)"
             raise AuthenticationError(msg, url=url)
 
+    def hide_in(self, fault: ApiError) -> None:
+        """Take the key out of an error about an answer that held it."""
+        if self._key:
+            fault.args = tuple(str(part).replace(self._key, "***") for part in fault.args)
+            fault.body = fault.body.replace(self._key.encode(), b"***")
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
@@ -85,6 +92,8 @@ class KieClient:
         Where the API is; without it, ``KIE_BASE_URL``, else the vendor's host. Only https, or http on loopback.
     connect_timeout, read_timeout
         Seconds to wait for a connection, and for each next piece of an answer.
+    total_timeout
+        Seconds after which an answer that is still coming is given up.
     attempts
         How often a GET is tried in all; waits grow from half a second to ``wait_max``, with jitter, or last as long as
         the service asks (``Retry-After``).
@@ -110,6 +119,7 @@ class KieClient:
         base_url: str | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        total_timeout: float = 300.0,
         attempts: int = 5,
         wait_max: float = 30.0,
         max_bytes: int = 64 * 1024 * 1024,
@@ -117,6 +127,8 @@ class KieClient:
         self.base_url = (base_url or os.environ.get("KIE_BASE_URL") or BASE_URL).rstrip("/")
         parts = urlsplit(self.base_url)
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if "@" in parts.netloc:
+            raise ValueError("base_url: expected an address without a name and a password in it")
         if not parts.hostname or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not local):
             msg = f"base_url: expected an https address (or http on this machine), got {self.base_url!r}"
             raise ValueError(msg)
@@ -125,6 +137,7 @@ class KieClient:
         self.session.trust_env = not local  # a proxy from the environment cannot reach this machine's loopback
         self._auth = _Bearer((api_key or os.environ.get("KIE_API_KEY") or "").strip())
         self._timeout = (connect_timeout, read_timeout)
+        self._total_timeout = total_timeout
         self._attempts = attempts
         self._wait_max = wait_max
         self._max_bytes = max_bytes
@@ -148,11 +161,19 @@ class KieClient:
         """Close the connections that are kept open."""
         self.session.close()
 
-    def midi_record(self, task: str) -> bytes:
+    def midi_record(self, task: str, *, attempts: int | None = None) -> bytes:
         """Fetch what the service has on a MIDI task, byte for byte: ``parse_record`` reads it.
 
         A task that is pending, or that failed, is an answer like any other; only what says nothing about the task is an
         error.
+
+        Parameters
+        ----------
+        task
+            Id of a MIDI task.
+        attempts
+            How often to try, if not as often as the client does. With 1 nothing is waited for: where the service asked
+            for a pause, that is an error at once.
 
         Raises
         ------
@@ -163,7 +184,7 @@ class KieClient:
         ApiError
             Another of its children, by the table of codes.
         """
-        return self._record("/api/v1/midi/record-info", task)
+        return self._record("/api/v1/midi/record-info", task, attempts)
 
     def separation_record(self, task: str) -> bytes:
         """Fetch what the service has on a separation task, byte for byte; raises like ``midi_record``."""
@@ -176,7 +197,7 @@ class KieClient:
     def credits(self) -> float:
         """Ask how many credits the account has left."""
         body = self._retrying("GET", "/api/v1/chat/credit", {}, None)
-        data = msgspec.json.decode(body, type=dict[str, Any]).get("data")
+        data = json.loads(body).get("data")
         if isinstance(data, bool) or not isinstance(data, int | float):
             msg = f"{self.base_url}/api/v1/chat/credit: expected a number of credits, got {start_of(body)}"
             raise BadResponseError(msg, url=self.base_url, body=body)
@@ -208,7 +229,7 @@ class KieClient:
         """
         fields = {"taskId": separation_task, "callBackUrl": callback_url} | ({"audioId": audio_id} if audio_id else {})
         body = self._retrying("POST", "/api/v1/midi/generate", {}, fields)
-        data = msgspec.json.decode(body, type=dict[str, Any]).get("data")
+        data = json.loads(body).get("data")
         task = data.get("taskId") if isinstance(data, dict) else None
         if not isinstance(task, str) or not task:
             url = f"{self.base_url}/api/v1/midi/generate"
@@ -216,17 +237,20 @@ class KieClient:
             raise AmbiguousError(msg, url=url, body=body)
         return task
 
-    def _record(self, path: str, task: str) -> bytes:
+    def _record(self, path: str, task: str, attempts: int | None = None) -> bytes:
         if not task or not isinstance(task, str):
             msg = f"task: expected an id as text, got {task!r}"
             raise ValueError(msg)
-        return self._retrying("GET", path, {"taskId": task}, None)
+        return self._retrying("GET", path, {"taskId": task}, None, attempts)
 
-    def _retrying(self, method: str, path: str, query: dict[str, str], fields: dict[str, str] | None) -> bytes:
+    def _retrying(
+        self, method: str, path: str, query: dict[str, str], fields: dict[str, str] | None, attempts: int | None = None
+    ) -> bytes:
         """Make an exchange, again where that is safe and may help."""
+        attempts = attempts or self._attempts
         tries = stamina.retry_context(
             on=self._again if method == "GET" else self._again_after_refusal,
-            attempts=self._attempts,
+            attempts=attempts,
             timeout=None,
             wait_initial=0.5,
             wait_max=self._wait_max,
@@ -237,7 +261,11 @@ class KieClient:
                     self._task_pace.wait(path + query.get("taskId", ""))
                 else:
                     self._submit_pace.wait()
-                time.sleep(max(0.0, self._resume_at - time.monotonic()))
+                pause = self._resume_at - time.monotonic()
+                if pause > 0 and attempts == 1:
+                    msg = f"the service asked to wait, for {pause:.0f} s more"
+                    raise RateLimitError(msg, url=self.base_url + path, retry_after=pause)
+                time.sleep(max(0.0, pause))
                 return self._exchange(method, path, query, fields)
         raise AssertionError  # pragma: no cover -- the last attempt returns or raises
 
@@ -246,9 +274,6 @@ class KieClient:
         slow = isinstance(fault, MaintenanceError | NotFoundError)  # for those to repeat who have minutes
         if not isinstance(fault, ApiError) or not fault.passing or slow:
             return False
-        if isinstance(fault, RateLimitError):
-            with self._resume_lock:  # the account is limited, not the one task: every thread waits
-                self._resume_at = max(self._resume_at, time.monotonic() + (fault.retry_after or 2.0))
         return fault.retry_after if fault.retry_after is not None else True
 
     def _again_after_refusal(self, fault: Exception) -> bool | float:
@@ -263,13 +288,17 @@ class KieClient:
         try:
             status, headers, body = self._send(method, url, fields)
             if 300 <= status < 400:
-                place = urlsplit(headers.get("Location", "")).netloc or "another place"
+                place = headers.get("Location", "")[:200] or "no place"
                 msg = f"{asked}: HTTP {status} leads to {place!r}, where the key is not sent"
                 raise RefusedError(msg, url=url, status=status, body=body)
             wait = retry_after(headers.get("Retry-After"))
             judge(asked, url=url, status=status, body=body, wait=wait, task=query.get("taskId"))
-        except (ServerError, BadResponseError) as fault:
-            if method == "GET":
+        except ApiError as fault:
+            self._auth.hide_in(fault)
+            if isinstance(fault, RateLimitError):
+                with self._resume_lock:  # the account is limited, not the one task: every thread waits
+                    self._resume_at = max(self._resume_at, time.monotonic() + (fault.retry_after or 2.0))
+            if method == "GET" or not isinstance(fault, ServerError | BadResponseError):
                 raise
             msg = f"{fault}; the request may have been carried out all the same"
             raise AmbiguousError(msg, url=url, status=fault.status, code=fault.code, body=fault.body) from fault
@@ -284,16 +313,19 @@ class KieClient:
                 method, url, json=fields, auth=self._auth, timeout=self._timeout, allow_redirects=False, stream=True
             ) as answer:
                 return answer.status_code, answer.headers, self._read(answer, url)
-        except requests.RequestException as fault:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as fault:
             unsent = isinstance(fault, requests.ConnectTimeout) or "NewConnectionError" in str(fault)
             if method == "GET" or unsent:
                 raise NoAnswerError(f"{method} {url}: {_reason(fault)}", url=url) from fault
             msg = f"{method} {url}: {_reason(fault)}; the request may have been carried out all the same"
             raise AmbiguousError(msg, url=url) from fault
+        except ValueError as fault:  # requests reads the address of a redirect even where it shall not follow it
+            msg = f"{method} {url}: it leads to an address that is none ({fault}), where the key is not sent"
+            raise RefusedError(msg, url=url) from fault
 
     def _read(self, answer: requests.Response, url: str) -> bytes:
-        pieces, size = [], 0
-        for piece in answer.iter_content(1 << 16):
+        pieces, size, end = [], 0, time.monotonic() + self._total_timeout
+        while piece := answer.raw.read1(1 << 16, decode_content=True):  # as it comes, so that the clock is looked at
             pieces.append(piece)
             size += len(piece)
             if size > self._max_bytes:
@@ -304,10 +336,12 @@ class KieClient:
                 fault = BadResponseError(msg, url=url, status=answer.status_code, body=pieces[0])
                 fault.passing = False
                 raise fault
+            if time.monotonic() > end:
+                raise requests.Timeout(f"the answer was still coming after {self._total_timeout} s")
         return b"".join(pieces)
 
 
-def _reason(fault: requests.RequestException) -> str:
+def _reason(fault: Exception) -> str:
     """The innermost reason of a chain of exceptions, in few words."""
     inner: BaseException = fault
     while (deeper := inner.__cause__ or inner.__context__ or getattr(inner, "reason", None)) is not None:

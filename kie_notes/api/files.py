@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import glob
 import gzip
+import io
+import json
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
@@ -33,6 +37,21 @@ class Body(NamedTuple):
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".zip")
 _LINES = (".jsonl", ".ndjson")
 
+#: The largest that a packed file may become; a small one can be made to fill any memory.
+_MOST_BYTES = 1 << 30
+
+#: What a damaged, locked or oddly packed file raises.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
+
 
 def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
     """Read the records in JSON files that somebody already has, one after the other.
@@ -46,10 +65,10 @@ def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
 
     Returns
     -------
-    One ``Record`` a body, in the order of the sorted names. A body that names no task gets the file's name without its
-    suffix (and, where the file holds several, ``-`` and a number). A body that cannot be read is a record in state
-    ``unreadable`` whose one reject says why, so that one bad file does not cost the others; ``flatten`` puts it among
-    the rejects.
+    One ``Record`` a body, in the order of the sorted names. A body that names no task gets the file's name below the
+    folder that was given, without its suffix (and, where the file holds several, ``-`` and a number). A body that
+    cannot be read is a record in state ``unreadable`` whose one reject says why, so that one bad file does not cost
+    the others; ``flatten`` puts it among the rejects.
 
     Raises
     ------
@@ -67,13 +86,36 @@ def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
     return map(_record, read_bodies(paths))
 
 
-def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
+def read_bodies(paths: str | Path | Iterable[str | Path]) -> Iterator[Body]:
+    """Read the bodies in files as they are, each with where it stands and what to call its task if it does not say.
+
+    Takes what ``read_records`` takes, in the same order. What cannot be read comes with its ``fault``.
+    """
+    for path, name in _files(paths):
+        for inner, content in _contents(path):
+            source = path.joinpath(*inner.split("/")) if inner else path
+            task = "/".join([name, *inner.split("/")[:-1], _stem(source.name)]) if inner else name
+            if isinstance(content, Exception):
+                yield Body(source.as_posix(), task, b"", f"{type(content).__name__}: {content}")
+                continue
+            bodies = _split(source, content)
+            for number, one in enumerate(bodies, start=1):
+                if len(bodies) == 1:
+                    yield Body(source.as_posix(), task, one)
+                else:
+                    yield Body(f"{source.as_posix()}:{number}", f"{task}-{number}", one)
+
+
+def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
+    """Files, each with its name below the folder that was given, without its suffix."""
     for given in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(given)
         if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.name.lower().endswith(_SUFFIXES) and one.is_file())
+            for one in sorted(path.rglob("*")):
+                if one.name.lower().endswith(_SUFFIXES) and one.is_file():
+                    yield one, "/".join([*one.relative_to(path).parts[:-1], _stem(one.name)])
         elif path.exists():
-            yield path
+            yield path, _stem(path.name)
         else:
             found = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 -- an absolute pattern is one too
             if not found:
@@ -81,50 +123,60 @@ def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
             yield from _files(found)
 
 
-def read_bodies(paths: str | Path | Iterable[str | Path]) -> Iterator[Body]:
-    """Read the bodies in files as they are, each with where it stands and what to call its task if it does not say.
-
-    Takes what ``read_records`` takes, in the same order. What cannot be read comes with its ``fault``.
-    """
-    for path in _files(paths):
-        for name, content in _contents(path):
-            if isinstance(content, Exception):
-                yield Body(name.as_posix(), name.stem, b"", f"{type(content).__name__}: {content}")
-                continue
-            bodies = _split(name, content)
-            for number, one in enumerate(bodies, start=1):
-                if len(bodies) == 1:
-                    yield Body(name.as_posix(), name.stem, one)
-                else:
-                    yield Body(f"{name.as_posix()}:{number}", f"{name.stem}-{number}", one)
+def _stem(name: str) -> str:
+    stem = name[:-3] if name.lower().endswith(".gz") else name
+    return Path(stem).stem
 
 
-def _contents(path: Path) -> Iterator[tuple[Path, bytes | Exception]]:
-    """What a file holds, unpacked, under its name without the packing's suffix."""
+def _contents(path: Path) -> Iterator[tuple[str, bytes | Exception]]:
+    """What a file holds, unpacked: for an archive, each member under its name."""
     try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                members = sorted(name for name in archive.namelist() if name.lower().endswith(_SUFFIXES[:-1]))
-                for name in members:
-                    yield _unzipped(path / name, archive.read(name))
-        else:
-            yield _unzipped(path, path.read_bytes())
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as fault:
-        yield path, fault
+        if path.suffix.lower() != ".zip":
+            yield "", _unzipped(path.name, path.read_bytes())
+            return
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(archive.infolist(), key=lambda one: one.filename):
+                if member.filename.lower().endswith(_SUFFIXES[:-1]):
+                    yield member.filename, _member(archive, member)
+    except _UNREADABLE as fault:
+        yield "", fault
 
 
-def _unzipped(path: Path, content: bytes) -> tuple[Path, bytes]:
-    return (path.with_suffix(""), gzip.decompress(content)) if path.suffix.lower() == ".gz" else (path, content)
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | Exception:
+    try:
+        if member.file_size > _MOST_BYTES:
+            raise OSError(f"it unpacks to more than {_MOST_BYTES} bytes")
+        return _unzipped(member.filename, archive.read(member))
+    except _UNREADABLE as fault:
+        return fault
+
+
+def _unzipped(name: str, content: bytes) -> bytes:
+    if not name.lower().endswith(".gz"):
+        return content
+    with gzip.open(io.BytesIO(content)) as file:
+        unpacked = file.read(_MOST_BYTES + 1)
+    if len(unpacked) > _MOST_BYTES:
+        raise OSError(f"it unpacks to more than {_MOST_BYTES} bytes")
+    return unpacked
 
 
 def _split(path: Path, content: bytes) -> list[bytes]:
     """The bodies in a file: its lines, the items of a list, or the one that it is."""
-    if path.suffix.lower() in _LINES:
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if _packed_name(path).endswith(_LINES):
         return [line for line in content.splitlines() if line.strip()]
     if content.lstrip()[:1] == b"[":
         with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
             return [bytes(one) for one in msgspec.json.decode(content, type=list[msgspec.Raw])]
+        with contextlib.suppress(ValueError, RecursionError):  # a bare NaN in one must not cost the others
+            return [json.dumps(one).encode() for one in json.loads(content)]
     return [content]
+
+
+def _packed_name(path: Path) -> str:
+    """A file's name in small letters, without the suffix of its packing."""
+    return path.name.lower().removesuffix(".gz")
 
 
 def _record(body: Body) -> Record:

@@ -6,7 +6,7 @@ bytes, each field at the same place. So a list of decoded notes, encoded once, i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -47,7 +47,7 @@ _unpacker = msgspec.msgpack.Decoder(list[Note])
 
 def pack(instruments: list[Instrument]) -> tuple[tuple[Track, ...], bytes]:
     """Pack instruments' notes, track after track."""
-    tracks = tuple([Track(one.name, len(one.notes), one.is_drum) for one in instruments])
+    tracks = tuple([Track(printable(one.name), len(one.notes), one.is_drum) for one in instruments])
     rows = [_packer.encode(one.notes)[-ROW * len(one.notes) :] for one in instruments if one.notes]
     return tracks, b"".join(rows)
 
@@ -61,3 +61,8 @@ def unpack(tracks: tuple[Track, ...], packed: bytes) -> list[Instrument]:
         found.append(Instrument(track.name, notes, track.is_drum))
         at += len(rows)
     return found
+
+
+def printable(text: Any) -> Any:  # noqa: ANN401 -- text, or None
+    """Replace what is half a character (a lone surrogate, which no file can hold) by a question mark."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()

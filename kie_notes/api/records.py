@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from kie_notes.api.packing import Instrument, Track, pack, unpack
+from kie_notes.api.packing import Instrument, Track, pack, printable, unpack
 from kie_notes.api.sifting import Reject, sift
 from kie_notes.errors import RecordError
 
@@ -49,6 +49,9 @@ _FLAGS: dict[str, tuple[State, str | None]] = {
     "FAILED": ("failed", "the service could not generate the notes"),
     "ERROR": ("failed", "the service could not generate the notes"),
 }
+
+#: The table counts tracks in 16 bits.
+MOST_TRACKS = 2**16
 
 #: Body codes that are about the caller or the moment, not about the task.
 _ABOUT_THE_REQUEST = {401, 402, 405, 408, 429, 430, 433, 455, 505}
@@ -172,6 +175,7 @@ def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None,
         "error_code": data.errorCode,
         "error_message": data.errorMessage,
         "known": True,
+        "other": False,
     }
     return _record(facts, instruments, pack(instruments), source, body)
 
@@ -185,17 +189,19 @@ def _record(
     rejects: tuple[Reject, ...] = (),
 ) -> Record:
     tracks, rows = packed
+    if len(tracks) > MOST_TRACKS:
+        raise RecordError(f"expected at most {MOST_TRACKS} instruments, got {len(tracks)}")
     state, message = _state(facts, has_notes=bool(rows or rejects), answered=instruments is not None, body=body)
     no_error = (None, "", 0, "0", 200, "200")
     codes = (facts["error_code"], facts["code"], facts["flag"]) if state in ("failed", "not_found") else ()
     return Record(
-        task=facts["task"],
+        task=printable(facts["task"]),
         state=state,
-        audio_id=facts["audio_id"],
+        audio_id=printable(facts["audio_id"]),
         created_at=_moment(facts["created"]),
         completed_at=_moment(facts["completed"]),
         error_code=next((str(code) for code in codes if code not in no_error), None),
-        error_message=message,
+        error_message=printable(message),
         source=source,
         tracks=tracks,
         packed=rows,
@@ -204,28 +210,37 @@ def _record(
 
 
 def _state(facts: dict[str, Any], *, has_notes: bool, answered: bool, body: object) -> tuple[State, str | None]:
-    """Judge the state by notes, flags and codes, in this order, and say why when it is no success."""
+    """Judge the state by flags, notes and codes, in this order, and say why when it is no success."""
+    flag = facts["flag"] if facts["flag"] is not None else facts["state"]
+    word = str(flag).upper()
+    if word in _FLAGS and _FLAGS[word][0] == "pending" and word != "CALLBACK_EXCEPTION":
+        return "pending", None  # also with notes: they are not all
     if has_notes:
         return "complete", None
-    code, said = _number(facts["code"]), facts["msg"] or ""
-    if code in (404, 422) and (code == 404 or "not exist" in said or "is null" in said):
-        return "not_found", f"the service knows no such task ({said or code})"
-    if code not in (None, 200):
-        if code in _ABOUT_THE_REQUEST or (facts["task"] is None and code not in (501, 531)):
-            raise RecordError(f"the answer is about the request and not about a task: code {code}, {said!r}")
-        return "failed", said or f"the service answered with code {code}"
-    flag = facts["flag"] if facts["flag"] is not None else facts["state"]
+    if _number(facts["code"]) not in (None, 200):
+        return _state_by_code(facts)
     if flag is None and not answered:
         if facts["known"]:
             return "pending", None
         if facts["code"] is None:
             raise RecordError(f"no task state and no instruments in the body, which begins {_start(body)}")
         return "not_found", "the service knows no such task (its data is null)"
-    state, reason = _FLAGS.get(str(flag).upper(), ("pending", None)) if flag is not None else ("complete", None)
+    state, reason = _FLAGS.get(word, ("pending", None)) if flag is not None else ("complete", None)
     if state == "failed":
         told = facts["error_message"]
         return state, f"{reason}: {told}" if told else reason
+    if state == "complete" and facts["other"]:
+        raise RecordError(f"a result that holds no instruments, of another kind of task? It begins {_start(body)}")
     return ("empty", EMPTY) if state == "complete" or answered else (state, None)
+
+
+def _state_by_code(facts: dict[str, Any]) -> tuple[State, str | None]:
+    code, said = _number(facts["code"]), facts["msg"] or ""
+    if code == 404 or (code == 422 and ("not exist" in said.lower() or "is null" in said.lower())):
+        return "not_found", f"the service knows no such task ({said or code})"
+    if code in _ABOUT_THE_REQUEST or (facts["task"] is None and code not in (501, 531)):
+        raise RecordError(f"the answer is about the request and not about a task: code {code}, {said!r}")
+    return "failed", said or f"the service answered with code {code}"
 
 
 def _number(code: object) -> int | None:
@@ -233,14 +248,15 @@ def _number(code: object) -> int | None:
 
 
 def _moment(value: object) -> datetime | None:
-    """Epoch milliseconds, as number or text, or "YYYY-MM-DD HH:MM:SS", which is taken as UTC."""
+    """Epoch milliseconds, as number or text, or "YYYY-MM-DD HH:MM:SS", which is taken as UTC; None for no such time."""
+    moment = None
     with contextlib.suppress(ValueError, OverflowError):
         if isinstance(value, str) and not value.isdecimal():
             moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if isinstance(value, int | float | str):
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(value))
-    return None
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        elif isinstance(value, int | float | str):
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(value))
+    return moment if moment and moment.year >= 2020 else None  # before the service: a 0, or seconds for milliseconds
 
 
 def _start(body: object, length: int = 120) -> str:
@@ -254,12 +270,21 @@ def _start(body: object, length: int = 120) -> str:
 #: Where the services put the thing with ``instruments`` in it.
 _INNER = ("data", "midiData", "resultJson", "response", "result", "info")
 
+#: In a job's result, the thing with ``instruments`` in it may stand anywhere so deep.
+_DEPTH = 6
+
 
 def _read_loosely(body: bytes | str | dict[str, Any], task: str | None, source: str) -> Record:
-    document = _unwrap(body if isinstance(body, dict) else _loads(body))
-    if not isinstance(document, dict):
-        raise RecordError(f"expected a JSON object, got {_start(body)}")
-    layers = list(_layers(document))
+    try:
+        document = _unwrap(body if isinstance(body, dict) else _loads(body))
+        if not isinstance(document, dict):
+            raise RecordError(f"expected a JSON object, got {_start(body)}")
+        return _read_layers(_layers(document), body, task, source)
+    except RecursionError as fault:
+        raise RecordError("expected a record, got JSON that is nested too deeply") from fault
+
+
+def _read_layers(layers: list[dict[str, Any]], body: object, task: str | None, source: str) -> Record:
     facts = {
         "task": _first(layers[1:] + layers[:1], "taskId", "task_id", kind=str | int),
         "flag": _first(layers, "successFlag", "status", kind=str | int),
@@ -272,8 +297,9 @@ def _read_loosely(body: bytes | str | dict[str, Any], task: str | None, source: 
         "error_code": _first(layers, "errorCode", "failCode", kind=str | int),
         "error_message": _first(layers, "errorMessage", "failMsg", kind=str),
         "known": len(layers) > 1,
+        "other": any(layer.get(key) for layer in layers for key in ("response", "resultJson")),
     }
-    facts["task"] = str(facts["task"]) if facts["task"] is not None else task
+    facts["task"] = str(facts["task"]) if facts["task"] not in (None, "") else task
     instruments = next((layer["instruments"] for layer in layers if layer.get("instruments") is not None), None)
     if instruments is None:
         return _record(facts, None, ((), b""), source, body)
@@ -290,9 +316,14 @@ def _loads(body: bytes | str) -> object:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass  # NaN, Infinity and numbers beyond a double are no JSON, but one bad note must not cost the others
     try:
-        return json.loads(body)
+        return json.loads(body, parse_int=_whole)
     except (ValueError, RecursionError) as fault:
         raise RecordError(f"expected JSON, got {_start(body)} ({fault})") from fault
+
+
+def _whole(digits: str) -> int | float:
+    """Read a whole number; one of thousands of digits, which Python refuses, is beyond a double, and so infinite."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 def _unwrap(document: object) -> object:
@@ -315,7 +346,20 @@ def _layers(document: dict[str, Any]) -> list[dict[str, Any]]:
     for layer in layers:
         inner = (_unwrap(layer[key]) for key in _INNER if layer.get(key) is not None and len(layers) < 8)
         layers += [one for one in inner if isinstance(one, dict)]
-    return layers
+    found = None if any("instruments" in layer for layer in layers) else _search(document.get("data"), _DEPTH)
+    return [*layers, found] if found else layers
+
+
+def _search(value: object, depth: int) -> dict[str, Any] | None:
+    """Find an object with a list of instruments, however it is wrapped."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(RecordError):
+            value = _loads(value)
+    if isinstance(value, dict) and isinstance(value.get("instruments"), list):
+        return value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = (_search(one, depth - 1) for one in inner if depth > 0)
+    return next((one for one in found if one is not None), None)
 
 
 def _first(layers: list[dict[str, Any]], *keys: str, kind: Any) -> Any:  # noqa: ANN401 -- any JSON value

@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from kie_notes.api.packing import Instrument, Note
+from kie_notes.api.packing import Instrument, Note, printable
 
 
 class Reject(msgspec.Struct, gc=False, frozen=True):
@@ -76,5 +76,5 @@ _FIELDS: dict[str, tuple[type, str]] = {
 
 def _text(value: object) -> str:
     """A JSON value as text, cut to a length that a table bears."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = printable(value) if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 200 else text[:200] + "…"

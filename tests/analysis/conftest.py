@@ -6,9 +6,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from kie_notes.notes import NOTES_SCHEMA
+
+settings.register_profile("analysis", deadline=None)  # the first query of a session starts the engine
+settings.load_profile("analysis")
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -45,6 +45,11 @@ def test_an_onset_on_an_edge_that_no_float_meets_belongs_to_the_window_that_begi
     assert onset_density(notes_at(table, start), window=0.1)["window_start"].to_list() == [pytest.approx(k / 10)]
 
 
+def test_an_edge_between_two_windows_is_met_as_well(table):
+    windows = onset_density(notes_at(table, 0.05, 0.3, 0.55), window=0.1)
+    assert windows["notes_per_second"].to_list() == pytest.approx([10.0, 0.0, 0.0, 10.0, 0.0, 10.0])
+
+
 def test_an_onset_a_rounding_error_short_of_an_edge_is_on_it(table):
     assert onset_density(notes_at(table, math.nextafter(2.0, 0.0)))["window_start"].to_list() == [2.0]
 

@@ -219,7 +219,9 @@ def test_json_under_another_content_type_is_taken():
 
 def test_a_redirect_is_not_followed_with_the_key():
     with Canned() as elsewhere:
-        with pytest.raises(RefusedError, match=r"HTTP 302 leads to '127\.0\.0\.1:\d+', where the key is not sent"):
+        with pytest.raises(
+            RefusedError, match=r"HTTP 302 leads to 'http://127\.0\.0\.1:\d+', where the key is not sent"
+        ):
             ask(status=302, headers=[("Location", elsewhere.url)])
         assert elsewhere.seen == []
 
@@ -424,3 +426,62 @@ def test_the_library_reads_no_env_file(tmp_path, monkeypatch, sandbox):
     with KieClient(base_url=sandbox.url) as client, pytest.raises(AuthenticationError, match="no key"):
         client.credits()
     assert "KIE_API_KEY" not in os.environ
+
+
+def test_a_key_that_the_service_echoes_is_hidden():
+    with pytest.raises(ServerError) as caught:
+        ask(body={"code": 500, "msg": f"bad key Bearer {KEY}"})
+    assert "bad key Bearer ***" in str(caught.value)
+    assert KEY.encode() not in caught.value.body
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it():
+    with pytest.raises(ValueError, match="without a name and a password") as caught:
+        KieClient(api_key=KEY, base_url="https://me:hunter2@api.kie.ai")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_answer_that_trickles_is_given_up():
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            try:
+                for _ in range(1000):
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+            except OSError:
+                pass
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Slow)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    given_up = pytest.raises(NoAnswerError, match=r"still coming after 0\.3 s")
+    with KieClient(api_key=KEY, base_url=url, attempts=1, total_timeout=0.3) as client, given_up:
+        client.credits()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("place", ["http://[bad/", ""])
+def test_a_redirect_to_nowhere_is_refused_like_any(place):
+    with pytest.raises(RefusedError, match="where the key is not sent"):
+        ask(status=302, headers=[("Location", place)])
+
+
+def test_an_id_that_comes_as_a_number_is_the_same_id():
+    assert ask(body={"code": 200, "data": {"taskId": 5}}, act=lambda client: client.midi_record("5"))[0]
+
+
+def test_a_refusal_with_an_odd_text_is_a_refusal():
+    with pytest.raises(AuthenticationError, match="code 401"):
+        ask(body={"code": 401, "msg": 5})
+
+
+def test_credits_beside_a_nan_are_read():
+    assert ask(body=b'{"code":200,"data":3.5,"x":NaN}', act=lambda client: client.credits())[0] == 3.5

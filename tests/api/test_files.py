@@ -28,7 +28,7 @@ def test_a_folder_is_read_to_the_bottom_in_the_order_of_names(tmp_path):
     put(tmp_path / "b.json", BARE)
     put(tmp_path / "sub" / "a.json", BARE)
     put(tmp_path / "notes.txt", BARE)
-    assert ids(read_records(tmp_path)) == ["b", "a"]
+    assert ids(read_records(tmp_path)) == ["b", "sub/a"]
 
 
 def test_files_and_patterns_mix(tmp_path):
@@ -50,7 +50,7 @@ def test_packed_files_are_unpacked(tmp_path):
         archive.writestr("in/z1.json", json.dumps(BARE))
         archive.writestr("in/readme.txt", "no")
     found = list(read_records(tmp_path))
-    assert ids(found) == ["g", "z1"]
+    assert ids(found) == ["g", "z/in/z1"]
     assert found[1].source.endswith("z.zip/in/z1.json")
 
 
@@ -71,3 +71,22 @@ def test_a_bad_file_does_not_cost_the_others_and_is_kept_with_its_reason(tmp_pat
 def test_a_path_that_leads_nowhere_is_an_error(tmp_path):
     with pytest.raises(RecordError, match="no such file or folder"):
         list(read_records(tmp_path / "missing"))
+
+
+def test_one_bad_body_in_a_list_does_not_cost_the_others(tmp_path):
+    bad = json.dumps(BARE | {"taskId": "nan"}).replace('"end": 1', '"end": NaN')
+    (tmp_path / "list.json").write_text(f"\ufeff[{json.dumps(BARE | {'taskId': 'good'})}, {bad}]", "utf-8")
+    flat = flatten(read_records(tmp_path))
+    assert flat.tasks.select("task", "notes", "rejected").rows() == [("good", 1, 0), ("nan", 0, 1)]
+
+
+def test_a_damaged_member_does_not_cost_the_rest_of_its_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.json", json.dumps(BARE))
+        archive.writestr("b.json", json.dumps(BARE))
+    content = (tmp_path / "z.zip").read_bytes()
+    (tmp_path / "z.zip").write_bytes(content.replace(b"Flute", b"Flame", 1))
+    assert [(record.task, record.state) for record in read_records(tmp_path)] == [
+        (None, "unreadable"),
+        ("z/b", "complete"),
+    ]

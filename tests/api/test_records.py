@@ -222,3 +222,37 @@ def test_every_note_of_a_packed_sample_is_there_as_json_has_it(path):
     assert [
         (one.name, [(n.pitch, n.start, n.end, n.velocity) for n in one.notes]) for one in record.instruments
     ] == expected
+
+
+@pytest.mark.parametrize("flags", [{"successFlag": 0}, {"successFlag": "PENDING"}])
+def test_a_pending_task_stays_pending_whatever_it_shows(flags):
+    assert parse_record(polled(**flags)).state == "pending"
+    assert parse_record(polled(midiData={"instruments": []}, **flags)).state == "pending"
+    assert parse_record({"taskId": "t1", "state": "pending", "instruments": [FLUTE]}).state == "pending"
+
+
+def test_half_a_character_is_replaced_where_no_table_can_hold_it():
+    text = json.dumps(polled(midiData={"instruments": [{"name": "A\ud800", "notes": [NOTE]}]}))
+    assert parse_record(text).tracks[0].name == "A?"
+
+
+def test_a_number_of_thousands_of_digits_costs_its_own_note_only():
+    text = json.dumps(polled(midiData={"instruments": [{"name": "A", "notes": [NOTE, NOTE | {"pitch": 7}]}]}))
+    record = parse_record(text.replace('"pitch": 7', '"pitch": ' + "7" * 5_000))
+    assert (len(record.instruments[0].notes), record.rejects[0].field) == (1, "pitch")
+
+
+@pytest.mark.parametrize("wrap", [lambda x: {"resultObject": x}, lambda x: {"midi": [{"deep": x}]}])
+def test_the_instruments_of_a_job_are_found_somewhere_in_its_result(wrap):
+    body = {"code": 200, "data": {"taskId": "t1", "state": "success", "resultJson": json.dumps(wrap(RESULT))}}
+    assert parse_record(body).state == "complete"
+
+
+def test_a_result_of_another_kind_is_never_called_empty():
+    with pytest.raises(RecordError, match="holds no instruments, of another kind of task"):
+        parse_record({"code": 200, "data": {"taskId": "s", "successFlag": "SUCCESS", "response": {"vocalUrl": "u"}}})
+
+
+@pytest.mark.parametrize("time", [0, 1760335251, "1970-01-01 00:00:00", "soon"])
+def test_a_time_before_the_service_is_none(time):
+    assert parse_record(polled(createTime=time)).created_at is None
