@@ -831,12 +831,11 @@ def test_closing_does_not_wait_for_callbacks():
         sandbox = Sandbox()
         sandbox.start()
         ordered(sandbox, callback=f"http://127.0.0.1:{deaf.getsockname()[1]}/")
-        taken, _ = deaf.accept()
-        begun = time.monotonic()
-        sandbox.close()
-        assert time.monotonic() - begun < 0.9
-        soon(lambda: not [thread for thread in threading.enumerate() if "(call)" in thread.name])
-        taken.close()
+        with deaf.accept()[0]:
+            begun = time.monotonic()
+            sandbox.close()
+            assert time.monotonic() - begun < 0.9
+            soon(lambda: not [thread for thread in threading.enumerate() if "(call)" in thread.name])
 
 
 def test_a_client_that_hangs_up_makes_no_noise(capfd):

@@ -95,13 +95,16 @@ class Callbacks:
     def close(self) -> None:
         """End every callback that is waiting or under way."""
         self._closing.set()
-        with self._lock:
-            threads, lines = list(self._threads), list(self._lines)
-        for line in lines:
-            with contextlib.suppress(AttributeError, OSError):  # a line that is not connected, or no longer
-                line.sock.shutdown(socket.SHUT_RDWR)
-        for thread in threads:
-            thread.join(timeout=1.0)
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            with self._lock:
+                threads, lines = list(self._threads), list(self._lines)
+            if not threads:
+                break
+            for line in lines:
+                with contextlib.suppress(AttributeError, OSError):  # not connected yet: the next round finds it so
+                    line.sock.shutdown(socket.SHUT_RDWR)
+            threads[0].join(timeout=0.02)
 
     def _deliver(self, task: str, place: SplitResult, body: Callable[[], bytes], signed: str) -> None:
         for attempt in range(1, _TRIES + 1):
