@@ -17,6 +17,7 @@
     │   └── BadResponseError       an answer came that cannot be one: no JSON, cut short, too large, another task
     ├── TaskExpiredError           the 14 days are over and the result is gone
     ├── RecordError (ValueError)   a body from which no record can be read
+    ├── SignatureError (ValueError)  a callback that was not signed with a key of ours, or too long ago
     ├── NotesSchemaError (ValueError)  a frame that is no notes table
     │   └── NotesOrderError        ... or one whose rows are not in canonical order
     ├── MidiError (ValueError)     notes that no MIDI file can hold, or a file that holds no notes
@@ -138,6 +139,10 @@ class TaskExpiredError(KieNotesError):
 
 class RecordError(KieNotesError, ValueError):
     """A body from which no record can be read."""
+
+
+class SignatureError(KieNotesError, ValueError):
+    """A callback whose signature is missing, wrong, or too old; nothing of it is taken."""
 
 
 class NotesSchemaError(KieNotesError, ValueError):

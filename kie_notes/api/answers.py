@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from kie_notes.api.packing import start_of
 from kie_notes.errors import (
     ApiError,
     AuthenticationError,
@@ -149,9 +150,3 @@ def retry_after(value: str | None) -> float | None:
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return min(max((aware - datetime.now(UTC)).total_seconds(), 0.0), 3600.0)
     return None
-
-
-def start_of(body: bytes, length: int = 120) -> str:
-    """The beginning of a body, safe to print."""
-    text = body[: length * 4].decode("utf-8", "replace")
-    return repr(text[:length] + ("…" if len(text) > length else ""))

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import requests
-import requests.auth
 import stamina
 import urllib3
 
-from kie_notes.api.answers import judge, retry_after, start_of
+from kie_notes.api.answers import judge, retry_after
+from kie_notes.api.bearer import Bearer
 from kie_notes.api.pace import Pace
+from kie_notes.api.packing import start_of
 from kie_notes.errors import (
     AmbiguousError,
     ApiError,
-    AuthenticationError,
     BadResponseError,
     MaintenanceError,
     NoAnswerError,
@@ -37,7 +37,7 @@ from kie_notes.errors import (
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Literal, Self
 
 #: The vendor's host; a sister service has the same paths.
 BASE_URL = "https://api.kie.ai"
@@ -53,31 +53,6 @@ def _user_agent() -> str:
         return f"kie-notes/{version('kie-notes')}"
     except PackageNotFoundError:  # run from a checkout that was never installed
         return "kie-notes/0"
-
-
-class _Bearer(requests.auth.AuthBase):
-    """The key, in the one header where it belongs; given as ``auth`` so that no ~/.netrc replaces it."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def check(self, url: str) -> None:
-        if not self._key:
-            msg = "no key: pass api_key=... or set KIE_API_KEY (the service's API key page shows yours)"
-            raise AuthenticationError(msg, url=url)
-        if not (self._key.isascii() and self._key.isprintable()):
-            msg = "the key holds characters that no key has (a line break, or a letter outside ASCII?)"
-            raise AuthenticationError(msg, url=url)
-
-    def hide_in(self, fault: ApiError) -> None:
-        """Take the key out of an error about an answer that held it."""
-        if self._key:
-            fault.args = tuple(str(part).replace(self._key, "***") for part in fault.args)
-            fault.body = fault.body.replace(self._key.encode(), b"***")
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
 
 
 class KieClient:
@@ -135,7 +110,7 @@ class KieClient:
         self.session = requests.Session()
         self.session.headers["User-Agent"] = _user_agent()
         self.session.trust_env = not local  # a proxy from the environment cannot reach this machine's loopback
-        self._auth = _Bearer((api_key or os.environ.get("KIE_API_KEY") or "").strip())
+        self._auth = Bearer((api_key or os.environ.get("KIE_API_KEY") or "").strip())
         self._timeout = (connect_timeout, read_timeout)
         self._total_timeout = total_timeout
         self._attempts = attempts
@@ -186,13 +161,13 @@ class KieClient:
         """
         return self._record("/api/v1/midi/record-info", task, attempts)
 
-    def separation_record(self, task: str) -> bytes:
+    def separation_record(self, task: str, *, attempts: int | None = None) -> bytes:
         """Fetch what the service has on a separation task, byte for byte; raises like ``midi_record``."""
-        return self._record("/api/v1/vocal-removal/record-info", task)
+        return self._record("/api/v1/vocal-removal/record-info", task, attempts)
 
-    def music_record(self, task: str) -> bytes:
+    def music_record(self, task: str, *, attempts: int | None = None) -> bytes:
         """Fetch what the service has on the task that made a song, byte for byte; raises like ``midi_record``."""
-        return self._record("/api/v1/generate/record-info", task)
+        return self._record("/api/v1/generate/record-info", task, attempts)
 
     def credits(self) -> float:
         """Ask how many credits the account has left."""
@@ -228,11 +203,68 @@ class KieClient:
             Another of its children, by the table of codes.
         """
         fields = {"taskId": separation_task, "callBackUrl": callback_url} | ({"audioId": audio_id} if audio_id else {})
-        body = self._retrying("POST", "/api/v1/midi/generate", {}, fields)
+        return self._create("/api/v1/midi/generate", fields)
+
+    def separate(
+        self,
+        music_task: str | None = None,
+        *,
+        audio_id: str | None = None,
+        audio_url: str | None = None,
+        kind: Literal["separate_vocal", "split_stem", "split_stem_advanced"] = "separate_vocal",
+        stem_name: str | None = None,
+        callback_url: str = NO_CALLBACK,
+    ) -> str:
+        """Have a song separated into stems, and give the new separation task's id.
+
+        The request is sent once: a second is charged again. The song is one of a music task, or any audio that the
+        service can reach.
+
+        Parameters
+        ----------
+        music_task
+            Id of a completed music task; needs ``audio_id``.
+        audio_id
+            One of its songs (``sunoData[].id`` of its record).
+        audio_url
+            Where the audio is, in place of both.
+        kind
+            ``separate_vocal`` gives vocals and the rest, ``split_stem`` up to twelve stems, ``split_stem_advanced`` the
+            stem that ``stem_name`` names and the rest.
+        stem_name
+            With ``split_stem_advanced`` only.
+        callback_url
+            Where the service shall deliver the result.
+
+        Raises
+        ------
+        ValueError
+            If the song is named in no way or in two, or ``stem_name`` does not go with ``kind``; nothing is sent.
+        AmbiguousError
+            If no answer came after the request was sent: the task may exist, and its id is unknown.
+        ApiError
+            Another of its children, by the table of codes.
+        """
+        named = {"taskId": music_task, "audioId": audio_id, "audioUrl": audio_url, "stemName": stem_name}
+        fields = {field: value for field, value in named.items() if value}
+        if fields.keys() - {"stemName"} not in ({"taskId", "audioId"}, {"audioUrl"}):
+            msg = (
+                f"expected a music_task with an audio_id, or an audio_url, got {music_task=}, {audio_id=}, {audio_url=}"
+            )
+            raise ValueError(msg)
+        if ("stemName" in fields) != (kind == "split_stem_advanced"):
+            raise ValueError(
+                f"stem_name: expected with kind 'split_stem_advanced' and no other, got {stem_name!r} with {kind!r}"
+            )
+        return self._create("/api/v1/vocal-removal/generate", fields | {"type": kind, "callBackUrl": callback_url})
+
+    def _create(self, path: str, fields: dict[str, str]) -> str:
+        """Send the request for a task once, and give the task's id."""
+        body = self._retrying("POST", path, {}, fields)
         data = json.loads(body).get("data")
         task = data.get("taskId") if isinstance(data, dict) else None
         if not isinstance(task, str) or not task:
-            url = f"{self.base_url}/api/v1/midi/generate"
+            url = self.base_url + path
             msg = f"{url}: the request was accepted, but the answer names no task: {start_of(body)}"
             raise AmbiguousError(msg, url=url, body=body)
         return task

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -39,6 +40,10 @@ _LINES = (".jsonl", ".ndjson")
 
 #: The largest that a packed file may become; a small one can be made to fill any memory.
 _MOST_BYTES = 1 << 30
+
+#: Finds where a value ends; what it reads is not looked at, so that no number is too long.
+_SCANNER = json.JSONDecoder(parse_float=str, parse_int=str)
+_BLANK = re.compile(r"[ \t\r\n]*")
 
 #: What a damaged, locked or oddly packed file raises.
 _UNREADABLE = (
@@ -170,8 +175,23 @@ def _split(path: Path, content: bytes) -> list[bytes]:
         with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
             return [bytes(one) for one in msgspec.json.decode(content, type=list[msgspec.Raw])]
         with contextlib.suppress(ValueError, RecursionError):  # a bare NaN in one must not cost the others
-            return [json.dumps(one).encode() for one in json.loads(content)]
+            return list(_items(content.decode()))
     return [content]
+
+
+def _items(text: str) -> Iterator[bytes]:
+    """The items of a list, each as it stands in the text."""
+    at = text.index("[") + 1
+    while True:
+        at = _BLANK.match(text, at).end()  # type: ignore[union-attr]
+        _, end = _SCANNER.raw_decode(text, at)
+        yield text[at:end].encode()
+        at = _BLANK.match(text, end).end()  # type: ignore[union-attr]
+        if text[at : at + 1] != ",":
+            break
+        at += 1
+    if text[at:].strip() != "]":
+        raise ValueError(f"expected the end of a list at {at}")
 
 
 def _packed_name(path: Path) -> str:

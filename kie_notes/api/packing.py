@@ -66,3 +66,14 @@ def unpack(tracks: tuple[Track, ...], packed: bytes) -> list[Instrument]:
 def printable(text: Any) -> Any:  # noqa: ANN401 -- text, or None
     """Replace what is half a character (a lone surrogate, which no file can hold) by a question mark."""
     return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def start_of(body: object, length: int = 120) -> str:
+    """The beginning of a body, safe to print."""
+    try:
+        text = (
+            bytes(body[: length * 4]).decode("utf-8", "replace") if isinstance(body, bytes | bytearray) else str(body)
+        )
+    except (RecursionError, ValueError):  # parsed JSON too deep to be shown, or with a number too long
+        text = f"a {type(body).__name__}"
+    return repr(text[:length] + ("…" if len(text) > length else ""))

@@ -10,13 +10,14 @@ bad one is named. A number may be spelled as text (``"0.0364"``): the service do
 from __future__ import annotations
 
 import contextlib
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 
-from kie_notes.api.packing import Instrument, Track, pack, printable, unpack
+from kie_notes.api.loose import MOST_TRACKS, READ, read_loosely
+from kie_notes.api.packing import ROW, Instrument, Track, pack, printable, start_of, unpack
 from kie_notes.api.sifting import Reject, sift
 from kie_notes.errors import RecordError
 
@@ -49,9 +50,6 @@ _FLAGS: dict[str, tuple[State, str | None]] = {
     "FAILED": ("failed", "the service could not generate the notes"),
     "ERROR": ("failed", "the service could not generate the notes"),
 }
-
-#: The table counts tracks in 16 bits.
-MOST_TRACKS = 2**16
 
 #: Body codes that are about the caller or the moment, not about the task.
 _ABOUT_THE_REQUEST = {401, 402, 405, 408, 429, 430, 433, 455, 505}
@@ -117,7 +115,15 @@ class _Envelope(msgspec.Struct, gc=False):
     instruments: list[Instrument] | None = None
 
 
+#: Whether envelope, data and result are without keys that the slower way reads there and the types above do not.
+_ELSEWHERE = tuple(
+    (READ - {"code", "msg"} - set(kind.__struct_fields__)).isdisjoint for kind in (_Envelope, _Data, _Result)
+)
+_COLON = np.uint8(ord(":"))
+
 _decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None, source: str = "") -> Record:
@@ -151,18 +157,32 @@ def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None,
     >>> record.state, record.instruments[0].notes[0].start
     ('complete', 0.5)
     """
+    found = None if isinstance(body, dict) else _read_by_types(body, task)
+    if found is None:
+        facts, instruments, rejects = read_loosely(body, task)
+        found = facts, None if instruments is None else pack(instruments), rejects
+    return _record(*found, source, body)
+
+
+#: Facts, packed notes if the body answers with any list of instruments, and what could not be taken.
+_Found: TypeAlias = tuple[dict[str, Any], tuple[tuple[Track, ...], bytes] | None, tuple[Reject, ...]]
+
+
+def _read_by_types(body: bytes | str, task: str | None) -> _Found | None:
+    """Read a well-formed body; None for any other."""
     try:
-        if isinstance(body, dict):  # noqa: SIM108 -- one line would hide the two decoders
-            envelope = msgspec.convert(body, _Envelope, strict=False)
-        else:
-            envelope = _decode_envelope(body)
+        raw = body.encode() if isinstance(body, str) else body
+        envelope = _decode_envelope(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _read_loosely(body, task, source)
+        return None
     data = envelope.data or _Data()
     result = data.midiData or data
     instruments = result.instruments if result.instruments is not None else envelope.instruments
-    if instruments is None:
-        return _read_loosely(body, task, source)
+    if instruments is None or len(instruments) > MOST_TRACKS:
+        return None
+    packed = pack(instruments)
+    if not _is_all(raw, *packed):
+        return None
     facts = {
         "task": data.taskId or data.task_id or envelope.taskId or envelope.task_id or task,
         "flag": data.successFlag,
@@ -177,21 +197,45 @@ def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None,
         "known": True,
         "other": False,
     }
-    return _record(facts, instruments, pack(instruments), source, body)
+    return facts, packed, ()
+
+
+def _is_all(raw: bytes, tracks: tuple[Track, ...], rows: bytes) -> bool:
+    """Whether what was read by types is all that there is to read, told by the number of colons in the body.
+
+    A key takes one colon, however it is spelled, and what was read says how many there must be: four a note, two an
+    instrument. What stands around the instruments is small: it is read by itself, with 0 in their place, and written
+    again. Any colon beyond these sends the body the slower way, which looks at the keys: one of a key that stands
+    twice, of an unknown key in a note, in an instrument's name. Around the instruments, an escaped character could hide
+    a colon or their end, so there must be none; if what was cut out is more than the instruments, either it holds
+    another colon or what remains is no JSON.
+    """
+    begin, end = raw.find(b'"instruments"'), raw.rfind(b"]") + 1
+    around = b'"instruments":0'.join((raw[:begin], raw[end:]))
+    if begin < 0 or b"\\" in around:
+        return False
+    try:
+        envelope = _decode(around)
+        expected = _encode(envelope).count(b":") + 4 * len(rows) // ROW + 2 * len(tracks)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
+        return False
+    data = envelope.get("data") or {}
+    outside, in_data, in_result = _ELSEWHERE
+    if not (outside(envelope) and in_data(data) and in_result(data.get("midiData") or {})):
+        return False
+    more = int(np.count_nonzero(np.equal(np.frombuffer(raw, np.uint8), _COLON))) - expected
+    return more == 0 or more == sum(track.is_drum is not None for track in tracks)
 
 
 def _record(
     facts: dict[str, Any],
-    instruments: list[Any] | None,
-    packed: tuple[tuple[Track, ...], bytes],
+    packed: tuple[tuple[Track, ...], bytes] | None,
+    rejects: tuple[Reject, ...],
     source: str,
     body: object,
-    rejects: tuple[Reject, ...] = (),
 ) -> Record:
-    tracks, rows = packed
-    if len(tracks) > MOST_TRACKS:
-        raise RecordError(f"expected at most {MOST_TRACKS} instruments, got {len(tracks)}")
-    state, message = _state(facts, has_notes=bool(rows or rejects), answered=instruments is not None, body=body)
+    tracks, rows = packed or ((), b"")
+    state, message = _state(facts, has_notes=bool(rows or rejects), answered=packed is not None, body=body)
     no_error = (None, "", 0, "0", 200, "200")
     codes = (facts["error_code"], facts["code"], facts["flag"]) if state in ("failed", "not_found") else ()
     return Record(
@@ -200,7 +244,7 @@ def _record(
         audio_id=printable(facts["audio_id"]),
         created_at=_moment(facts["created"]),
         completed_at=_moment(facts["completed"]),
-        error_code=next((str(code) for code in codes if code not in no_error), None),
+        error_code=next((printable(str(code)) for code in codes if code not in no_error), None),
         error_message=printable(message),
         source=source,
         tracks=tracks,
@@ -211,7 +255,7 @@ def _record(
 
 def _state(facts: dict[str, Any], *, has_notes: bool, answered: bool, body: object) -> tuple[State, str | None]:
     """Judge the state by flags, notes and codes, in this order, and say why when it is no success."""
-    flag = facts["flag"] if facts["flag"] is not None else facts["state"]
+    flag = facts["flag"] if facts["flag"] not in (None, "") else facts["state"]
     word = str(flag).upper()
     if word in _FLAGS and _FLAGS[word][0] == "pending" and word != "CALLBACK_EXCEPTION":
         return "pending", None  # also with notes: they are not all
@@ -223,14 +267,14 @@ def _state(facts: dict[str, Any], *, has_notes: bool, answered: bool, body: obje
         if facts["known"]:
             return "pending", None
         if facts["code"] is None:
-            raise RecordError(f"no task state and no instruments in the body, which begins {_start(body)}")
+            raise RecordError(f"no task state and no instruments in the body, which begins {start_of(body)}")
         return "not_found", "the service knows no such task (its data is null)"
     state, reason = _FLAGS.get(word, ("pending", None)) if flag is not None else ("complete", None)
     if state == "failed":
         told = facts["error_message"]
         return state, f"{reason}: {told}" if told else reason
     if state == "complete" and facts["other"]:
-        raise RecordError(f"a result that holds no instruments, of another kind of task? It begins {_start(body)}")
+        raise RecordError(f"a result that holds no instruments, of another kind of task? It begins {start_of(body)}")
     return ("empty", EMPTY) if state == "complete" or answered else (state, None)
 
 
@@ -244,7 +288,9 @@ def _state_by_code(facts: dict[str, Any]) -> tuple[State, str | None]:
 
 
 def _number(code: object) -> int | None:
-    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None
+    return (
+        int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) < 9) else None
+    )
 
 
 def _moment(value: object) -> datetime | None:
@@ -257,111 +303,3 @@ def _moment(value: object) -> datetime | None:
         elif isinstance(value, int | float | str):
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(value))
     return moment if moment and moment.year >= 2020 else None  # before the service: a 0, or seconds for milliseconds
-
-
-def _start(body: object, length: int = 120) -> str:
-    """The beginning of a body, safe to print."""
-    text = bytes(body[: length * 4]).decode("utf-8", "replace") if isinstance(body, bytes | bytearray) else str(body)
-    return repr(text[:length] + ("…" if len(text) > length else ""))
-
-
-# The slower way: any JSON, any wrapping, and notes of which some are bad.
-
-#: Where the services put the thing with ``instruments`` in it.
-_INNER = ("data", "midiData", "resultJson", "response", "result", "info")
-
-#: In a job's result, the thing with ``instruments`` in it may stand anywhere so deep.
-_DEPTH = 6
-
-
-def _read_loosely(body: bytes | str | dict[str, Any], task: str | None, source: str) -> Record:
-    try:
-        document = _unwrap(body if isinstance(body, dict) else _loads(body))
-        if not isinstance(document, dict):
-            raise RecordError(f"expected a JSON object, got {_start(body)}")
-        return _read_layers(_layers(document), body, task, source)
-    except RecursionError as fault:
-        raise RecordError("expected a record, got JSON that is nested too deeply") from fault
-
-
-def _read_layers(layers: list[dict[str, Any]], body: object, task: str | None, source: str) -> Record:
-    facts = {
-        "task": _first(layers[1:] + layers[:1], "taskId", "task_id", kind=str | int),
-        "flag": _first(layers, "successFlag", "status", kind=str | int),
-        "state": _first(layers[::-1], "state", kind=str),
-        "code": _first(layers[:1], "code", kind=str | int),
-        "msg": _first(layers[:1], "msg", kind=str),
-        "audio_id": _first(layers, "audioId", kind=str),
-        "created": _first(layers, "createTime", kind=str | int | float),
-        "completed": _first(layers, "completeTime", kind=str | int | float),
-        "error_code": _first(layers, "errorCode", "failCode", kind=str | int),
-        "error_message": _first(layers, "errorMessage", "failMsg", kind=str),
-        "known": len(layers) > 1,
-        "other": any(layer.get(key) for layer in layers for key in ("response", "resultJson")),
-    }
-    facts["task"] = str(facts["task"]) if facts["task"] not in (None, "") else task
-    instruments = next((layer["instruments"] for layer in layers if layer.get("instruments") is not None), None)
-    if instruments is None:
-        return _record(facts, None, ((), b""), source, body)
-    try:
-        kept, rejects = msgspec.convert(instruments, list[Instrument], strict=False), list[Reject]()
-    except (msgspec.ValidationError, OverflowError):
-        kept, rejects = sift(instruments)
-    return _record(facts, kept, pack(kept), source, body, tuple(rejects))
-
-
-def _loads(body: bytes | str) -> object:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass  # NaN, Infinity and numbers beyond a double are no JSON, but one bad note must not cost the others
-    try:
-        return json.loads(body, parse_int=_whole)
-    except (ValueError, RecursionError) as fault:
-        raise RecordError(f"expected JSON, got {_start(body)} ({fault})") from fault
-
-
-def _whole(digits: str) -> int | float:
-    """Read a whole number; one of thousands of digits, which Python refuses, is beyond a double, and so infinite."""
-    return int(digits) if len(digits) < 400 else float(digits)
-
-
-def _unwrap(document: object) -> object:
-    """Take JSON out of strings and a record out of a list of one."""
-    for _ in range(4):
-        if isinstance(document, str) and document.lstrip()[:1] in ("{", "["):
-            document = _loads(document)
-        elif isinstance(document, list) and len(document) == 1:
-            document = document[0]
-        elif isinstance(document, list) and document:
-            raise RecordError(f"expected one record, got a list of {len(document)}; read_records reads them all")
-        else:
-            break
-    return document
-
-
-def _layers(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The object and what is wrapped in it, outermost first."""
-    layers = [document]
-    for layer in layers:
-        inner = (_unwrap(layer[key]) for key in _INNER if layer.get(key) is not None and len(layers) < 8)
-        layers += [one for one in inner if isinstance(one, dict)]
-    found = None if any("instruments" in layer for layer in layers) else _search(document.get("data"), _DEPTH)
-    return [*layers, found] if found else layers
-
-
-def _search(value: object, depth: int) -> dict[str, Any] | None:
-    """Find an object with a list of instruments, however it is wrapped."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        with contextlib.suppress(RecordError):
-            value = _loads(value)
-    if isinstance(value, dict) and isinstance(value.get("instruments"), list):
-        return value
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    found = (_search(one, depth - 1) for one in inner if depth > 0)
-    return next((one for one in found if one is not None), None)
-
-
-def _first(layers: list[dict[str, Any]], *keys: str, kind: Any) -> Any:  # noqa: ANN401 -- any JSON value
-    values = (layer.get(key) for layer in layers for key in keys)
-    return next((value for value in values if isinstance(value, kind) and not isinstance(value, bool)), None)

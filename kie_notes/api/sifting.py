@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kie_notes.api.packing import Instrument, Note, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+
+#: What ``msgspec.convert`` raises for parsed JSON: no such type, a number too large, half a character.
+UNFIT = (msgspec.ValidationError, OverflowError, UnicodeError)
 
 
 class Reject(msgspec.Struct, gc=False, frozen=True):
@@ -19,8 +27,36 @@ class Reject(msgspec.Struct, gc=False, frozen=True):
     reason: str
 
 
+class Doubled(dict[str, Any]):
+    """A JSON object in which some key stands twice: a dict with the last value of each, as JSON libraries have it.
+
+    ``pairs`` holds every key with every value, ``twice`` the keys that stand there again.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        seen = set[str]()
+        self.pairs = pairs
+        self.twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object from its keys and values, which remembers if a key stands twice (``object_pairs_hook``)."""
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else Doubled(pairs)
+
+
+def key_twice(value: object, keys: Container[str]) -> str | None:
+    """The first of the keys that stands twice in a JSON object."""
+    return next((key for key in value.twice if key in keys), None) if isinstance(value, Doubled) else None
+
+
 def sift(instruments: object) -> tuple[list[Instrument], list[Reject]]:
-    """Keep the good notes of instruments of which some part is bad, and name each bad part."""
+    """Keep the good notes of instruments of which some part is bad, and name each bad part.
+
+    An instrument whose name, notes or drum flag stands twice is not taken: it is a reject, and so is each of its notes,
+    those of its every list counted on.
+    """
     rejects: list[Reject] = []
     kept: list[Instrument] = []
     if not isinstance(instruments, list):
@@ -32,12 +68,27 @@ def sift(instruments: object) -> tuple[list[Instrument], list[Reject]]:
         if not isinstance(one, dict) or not isinstance(notes, list | None):
             field, value = ("notes", notes) if isinstance(one, dict) else ("instrument", one)
             rejects.append(Reject(position, None, field, _text(value), "expected an instrument with a list of notes"))
-        faults = [(index, note_fault(note)) for index, note in enumerate(notes if isinstance(notes, list) else [])]
+        notes = notes if isinstance(notes, list) else []
+        if twice := key_twice(one, _INSTRUMENT_FIELDS):
+            reason = f"the key {twice!r} stands twice in the instrument"
+            rejects.append(Reject(position, None, twice, _text(fields[twice]), reason))
+            every = [note for key, some in one.pairs if key == "notes" and isinstance(some, list) for note in some]
+            rejects += [Reject(position, index, twice, _text(note), reason) for index, note in enumerate(every)]
+            notes = []
+        faults = [(index, _doubled_field(note) or note_fault(note)) for index, note in enumerate(notes)]
         rejects += [Reject(position, index, *fault) for index, fault in faults if fault]
-        good = [msgspec.convert(notes[index], Note, strict=False) for index, fault in faults if not fault]  # type: ignore[index]
+        good = [_note(notes[index]) for index, fault in faults if not fault]
         is_drum = fields.get("is_drum")
         kept.append(Instrument(str(fields.get("name") or ""), good, is_drum if isinstance(is_drum, bool) else None))
     return kept, rejects
+
+
+_INSTRUMENT_FIELDS = ("name", "notes", "is_drum")
+
+
+def _doubled_field(note: Any) -> tuple[str, str | None, str] | None:  # noqa: ANN401 -- any JSON value
+    twice = key_twice(note, _FIELDS)
+    return (twice, _text(note[twice]), "the key stands twice in the note") if twice else None
 
 
 def note_fault(note: object) -> tuple[str, str | None, str] | None:
@@ -50,7 +101,7 @@ def note_fault(note: object) -> tuple[str, str | None, str] | None:
             return field, None, "the field is missing"
         try:
             read[field] = msgspec.convert(note[field], kind, strict=False)
-        except (msgspec.ValidationError, OverflowError):
+        except UNFIT:
             return field, _text(note[field]), f"expected {wanted}"
         if read[field] - read[field] != 0:  # NaN and the infinities
             return field, _text(note[field]), f"expected {wanted}"
@@ -74,7 +125,14 @@ _FIELDS: dict[str, tuple[type, str]] = {
 }
 
 
+def _note(fields: dict[str, Any]) -> Note:
+    return msgspec.convert({field: fields[field] for field in _FIELDS}, Note, strict=False)
+
+
+_encode = json.JSONEncoder(default=str).encode
+
+
 def _text(value: object) -> str:
     """A JSON value as text, cut to a length that a table bears."""
-    text = printable(value) if isinstance(value, str) else json.dumps(value, default=str)
+    text = printable(value) if isinstance(value, str) else _encode(value)
     return text if len(text) <= 200 else text[:200] + "…"

@@ -12,6 +12,7 @@ import pytest
 
 from kie_notes.api.answers import retry_after
 from kie_notes.api.client import NO_CALLBACK, KieClient
+from kie_notes.api.origins import parse_music, parse_separation
 from kie_notes.api.pace import Pace
 from kie_notes.api.records import parse_record
 from kie_notes.api.sandbox import Sandbox
@@ -315,20 +316,76 @@ def test_a_post_that_reached_nobody_is_no_ambiguity():
     assert type(caught.value) is NoAnswerError
 
 
-def test_the_other_records_are_given_too(client, sandbox):
+def test_the_other_records_are_given_too(client):
     assert json.loads(client.music_record("m1"))["data"]["status"] == "SUCCESS"
-    separation = json.loads(client.separation_record(sandbox_separation(client)))["data"]
+    separation = json.loads(client.separation_record(client.separate("m1", audio_id="a")))["data"]
     assert separation["response"]["originData"]
 
 
-def sandbox_separation(client):
-    """Make a separation task by hand: the client has no verb for it yet."""
-    answer = client.session.post(
-        f"{client.base_url}/api/v1/vocal-removal/generate",
-        json={"taskId": "m", "audioId": "a", "callBackUrl": NO_CALLBACK, "type": "split_stem"},
-        headers={"Authorization": f"Bearer {KEY}"},
-    )
-    return answer.json()["data"]["taskId"]
+ADDRESS = "https://files.invalid/a.mp3"
+
+
+@pytest.mark.parametrize(
+    ("named", "fields"),
+    [
+        (
+            {"music_task": "m1", "audio_id": "a1"},
+            {"taskId": "m1", "audioId": "a1", "type": "separate_vocal", "callBackUrl": NO_CALLBACK},
+        ),
+        (
+            {"audio_url": ADDRESS, "kind": "split_stem", "callback_url": "http://127.0.0.1:9/x"},
+            {"audioUrl": ADDRESS, "type": "split_stem", "callBackUrl": "http://127.0.0.1:9/x"},
+        ),
+        (
+            {"audio_url": ADDRESS, "kind": "split_stem_advanced", "stem_name": "Bass"},
+            {"audioUrl": ADDRESS, "type": "split_stem_advanced", "stemName": "Bass", "callBackUrl": NO_CALLBACK},
+        ),
+    ],
+)
+def test_separating_sends_the_fields_that_the_service_wants(sandbox, client, named, fields):
+    assert [client.separate(**named)] == sandbox.created
+    (request,) = sandbox.requests
+    assert (request.method, request.path) == ("POST", "/api/v1/vocal-removal/generate")
+    assert request.fields == fields
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({}, "expected a music_task with an audio_id, or an audio_url, got music_task=None"),
+        ({"music_task": "m1"}, "expected a music_task with an audio_id, or an audio_url, got music_task='m1'"),
+        ({"audio_id": "a1"}, "or an audio_url, got music_task=None, audio_id='a1'"),
+        ({"music_task": "m1", "audio_id": "a1", "audio_url": ADDRESS}, "got music_task='m1', audio_id='a1', audio_url"),
+        ({"music_task": "m1", "audio_url": ADDRESS}, "got music_task='m1', audio_id=None, audio_url"),
+        ({"audio_url": ""}, "audio_url=''"),
+        ({"audio_url": ADDRESS, "stem_name": "Bass"}, "stem_name: expected .* got 'Bass' with 'separate_vocal'"),
+        ({"audio_url": ADDRESS, "kind": "split_stem_advanced"}, "stem_name: .* got None with 'split_stem_advanced'"),
+    ],
+)
+def test_a_separation_that_contradicts_itself_is_refused_before_it_is_sent(sandbox, client, named, message):
+    with pytest.raises(ValueError, match=message):
+        client.separate(**named)
+    assert sandbox.requests == []
+
+
+def test_a_separation_whose_answer_is_lost_is_sent_once_and_is_ambiguous(sandbox, client):
+    with pytest.raises(AmbiguousError, match="may have been carried out all the same"):
+        client.separate("lost-1", audio_id="a1")
+    assert len(sandbox.requests) == len(sandbox.created) == 1
+
+
+def test_a_separation_whose_answer_names_no_task_is_ambiguous():
+    with pytest.raises(AmbiguousError, match="vocal-removal/generate: the request was accepted, but the answer names"):
+        ask(body={"code": 200, "data": {}}, act=lambda client: client.separate("m1", audio_id="a1"))
+
+
+def test_a_song_leads_to_stems_and_a_stem_to_notes(client):
+    song = parse_music(client.music_record("m1")).songs[1]
+    separation = parse_separation(client.separation_record(client.separate("m1", audio_id=song.id)))
+    assert (separation.state, separation.song, separation.song_index) == ("complete", song.id, 1)
+    stem = separation.stems[0]
+    midi = parse_record(client.midi_record(client.generate_midi(separation.task, audio_id=stem.id)))
+    assert (midi.state, midi.audio_id) == ("complete", stem.id)
 
 
 @pytest.mark.parametrize("task", ["", None, 7])

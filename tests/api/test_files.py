@@ -90,3 +90,17 @@ def test_a_damaged_member_does_not_cost_the_rest_of_its_archive(tmp_path):
         (None, "unreadable"),
         ("z/b", "complete"),
     ]
+
+
+@pytest.mark.parametrize("other", ["{}", '{"state": "complete", "instruments": [], "x": NaN}'])
+def test_a_key_that_stands_twice_is_noticed_in_a_list_too(tmp_path, other):
+    twice = json.dumps(BARE).replace('"pitch": 60', '"pitch": 60, "pitch": 61')
+    (tmp_path / "list.json").write_text(f" [ {twice} ,\n{other} ]\n")
+    first, _ = read_records(tmp_path)
+    assert [(one.index, one.field, one.value) for one in first.rejects] == [(0, "pitch", "61")]
+
+
+@pytest.mark.parametrize("content", ["[NaN", "[NaN,]", "[NaN] 1", "[NaN 1]", "[" * 5_000])
+def test_a_list_that_does_not_end_as_one_is_one_body_that_cannot_be_read(tmp_path, content):
+    (tmp_path / "list.json").write_text(content)
+    assert [record.state for record in read_records(tmp_path)] == ["unreadable"]

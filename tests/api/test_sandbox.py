@@ -267,6 +267,51 @@ def test_a_song_is_the_documented_one_with_the_id_put_in(sandbox, shared):
     assert (made["title"], made["tags"]) == (documented["title"], documented["tags"])
 
 
+def test_a_music_task_has_two_songs_which_stay_the_same(sandbox):
+    first, second = ask(sandbox, "song-of-mine", MUSIC).json["data"]["response"]["sunoData"]
+    assert first["id"] != second["id"]
+    assert (first["duration"], second["duration"]) == (198.44, 187.6)
+    assert ask(sandbox, "song-of-mine", MUSIC).json["data"]["response"]["sunoData"] == [first, second]
+    assert ask(sandbox, "another", MUSIC).json["data"]["response"]["sunoData"][0]["id"] != first["id"]
+
+
+MADE_MUSIC = b'{"data":{"status":"SUCCESS","response":{"sunoData":[{"id":"m1"},{"id":"m2","duration":9.5}]}}}'
+MADE_STEMS = b'{"data":{"successFlag":"SUCCESS","response":{"originData":[{"id":"s1"}]}}}'
+
+
+def test_each_kind_of_record_is_given_back_byte_for_byte_at_its_own_endpoint_only(tmp_path):
+    (tmp_path / "music.json").write_bytes(MADE_MUSIC)
+    (tmp_path / "stems.json").write_bytes(MADE_STEMS)
+    (tmp_path / "notes.json").write_bytes(b'{"data":{"midiData":null}}')
+    with Sandbox(tmp_path) as sandbox:
+        for task, own, body in (("music", MUSIC, MADE_MUSIC), ("stems", SEPARATION, MADE_STEMS)):
+            assert ask(sandbox, task, own).body == body
+            others = {MIDI, SEPARATION, MUSIC} - {own}
+            assert [ask(sandbox, task, path).json for path in others] == [UNKNOWN, UNKNOWN]
+        assert ask(sandbox, "notes").body == b'{"data":{"midiData":null}}'
+
+
+def test_a_separation_is_of_a_song_that_was_there_from_the_start():
+    with Sandbox({"music": MADE_MUSIC}) as sandbox:
+        task = ordered(sandbox, "music", path=NEW_SEPARATION, audioId="m2")
+        data = ask(sandbox, task, SEPARATION).json["data"]
+    assert (data["musicId"], data["musicIndex"]) == ("m2", 1)
+    assert [stem["duration"] for stem in data["response"]["originData"]] == [9.5, 9.5]
+
+
+def test_a_music_task_without_songs_can_be_separated_all_the_same():
+    with Sandbox({"music": b'{"data":{"status":"PENDING","response":null}}'}) as sandbox:
+        task = ordered(sandbox, "music", path=NEW_SEPARATION, audioId="m2")
+        assert ask(sandbox, task, SEPARATION).json["data"]["musicIndex"] == 0
+
+
+def test_a_separation_that_was_there_from_the_start_can_be_pending_at_first():
+    with Sandbox({"slow1-stems": MADE_STEMS}) as sandbox:
+        data = ask(sandbox, "slow1-stems", SEPARATION).json["data"]
+        assert (data["successFlag"], data["response"]) == ("PENDING", None)
+        assert ask(sandbox, "slow1-stems", SEPARATION).body == MADE_STEMS
+
+
 def test_credits_have_a_fraction(sandbox):
     assert talk(sandbox, "GET", "/api/v1/chat/credit").json == {"code": 200, "msg": "success", "data": 4012.5}
 
@@ -364,6 +409,20 @@ def test_a_separation_in_two_stems_leads_to_midi_of_one_stem(sandbox):
     assert data["response"]["drumsUrl"] is None
     midi = ordered(sandbox, task, audioId=vocals["id"])
     assert ask(sandbox, midi).json["data"]["audioId"] == vocals["id"]
+
+
+def test_a_separation_of_the_second_song_says_so(sandbox):
+    music = ask(sandbox, "song-1", MUSIC).json["data"]["response"]["sunoData"][1]
+    task = ordered(sandbox, "song-1", path=NEW_SEPARATION, audioId=music["id"])
+    data = ask(sandbox, task, SEPARATION).json["data"]
+    assert (data["musicId"], data["musicIndex"]) == (music["id"], 1)
+    assert [stem["duration"] for stem in data["response"]["originData"]] == [187.6, 187.6]
+
+
+def test_a_separation_of_audio_from_an_address_is_of_no_song(sandbox):
+    fields = {"audioUrl": "https://files.invalid/a.mp3", "callBackUrl": NOWHERE}
+    task = order(sandbox, NEW_SEPARATION, **fields).json["data"]["taskId"]
+    assert ask(sandbox, task, SEPARATION).json["data"]["musicId"] is None
 
 
 def test_a_separation_in_all_stems_names_each_once(sandbox):

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import uuid
 from copy import deepcopy
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Literal
 
 Document = dict[str, Any]
 Instruments = list[dict[str, Any]]
+Songs = list[dict[str, Any]]
 Endpoint = Literal["midi", "separation", "music"]
 
 #: The instruments of the documented example.
@@ -68,6 +65,9 @@ STEMS = {
 
 _CREATED = 1760335251000  # of the documented example; four seconds later it was done
 _TAKES_MS = 4000
+
+#: Lengths of the two songs of a music task; the first is the documented one.
+_SECONDS = (198.44, 187.6)
 
 
 def song() -> Instruments:
@@ -124,20 +124,26 @@ def midi_document(
     return {"code": 200, "msg": "success", "data": data}
 
 
-def separation_document(task: str, fields: dict[str, Any], *, created: int = _CREATED) -> Document:
-    """Give the record of a finished separation task that was ordered with ``fields``."""
+def separation_document(
+    task: str, fields: dict[str, Any], *, songs: Songs | None = None, created: int = _CREATED
+) -> Document:
+    """Give the record of a finished separation task that was ordered with ``fields``, from one of ``songs``."""
     kind = fields.get("type", "separate_vocal")
-    stems = [_stem(task, name) for name in (STEMS if kind == "split_stem" else ("Vocals", "Instrumental"))]
+    ids = [song.get("id") for song in songs or []]
+    index = ids.index(fields.get("audioId")) if fields.get("audioId") in ids else 0
+    seconds = songs[index].get("duration") if songs else _SECONDS[0]
+    names = STEMS if kind == "split_stem" else ("Vocals", "Instrumental")
+    stems = [_stem(task, name, seconds) for name in names]
     addresses = {STEMS[stem["stem_type_group_name"]]: stem["audio_url"] for stem in stems}
     if kind == "split_stem_advanced":
         name = fields["stemName"]
-        stems = [{"extract": _stem(task, name), "remove": _stem(task, f"No {name}")}]
+        stems = [{"extract": _stem(task, name, seconds), "remove": _stem(task, f"No {name}", seconds)}]
         addresses = {}
     data = {
         "taskId": task,
         "musicId": fields.get("audioId"),
         "callbackUrl": fields.get("callBackUrl", "https://example.callback"),
-        "musicIndex": 0,
+        "musicIndex": index,
         "createTime": created,
         "completeTime": created + _TAKES_MS,
         "response": {"id": None, "originUrl": None, "originData": stems} | dict.fromkeys(STEMS.values()) | addresses,
@@ -148,14 +154,14 @@ def separation_document(task: str, fields: dict[str, Any], *, created: int = _CR
     return {"code": 200, "msg": "success", "data": data}
 
 
-def _stem(task: str, name: str) -> dict[str, Any]:
+def _stem(task: str, name: str, seconds: float | None) -> dict[str, Any]:
     stem = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{task}/{name}"))
     address = f"https://files.invalid/{stem}.mp3"
-    return {"duration": 198.44, "audio_url": address, "stem_type_group_name": name, "id": stem}
+    return {"duration": seconds, "audio_url": address, "stem_type_group_name": name, "id": stem}
 
 
 def music_document(task: str) -> Document:
-    """Give the documented record of a song, with the id put in and an id of its own for the song."""
+    """Give the documented record of a music task, with the id put in, and two songs with ids of their own."""
     asked = {
         "prompt": "A calm piano track",
         "style": "Classical",
@@ -164,29 +170,34 @@ def music_document(task: str) -> Document:
         "instrumental": True,
         "model": "V3_5",
     }
-    made = {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, task)),
-        "audioUrl": "https://files.invalid/song.mp3",
-        "streamAudioUrl": "https://files.invalid/song",
-        "imageUrl": "https://files.invalid/song.jpeg",
-        "prompt": "[Verse] 夜晚城市 灯火辉煌",
-        "modelName": "chirp-v3-5",
-        "title": "钢铁侠",
-        "tags": "electrifying, rock",
-        "createTime": "2025-01-01 00:00:00",
-        "duration": 198.44,
-    }
+    songs = [_song(f"{task}{'/2' if at else ''}", seconds) for at, seconds in enumerate(_SECONDS)]
     data = {
         "taskId": task,
         "parentMusicId": "",
         "param": json.dumps(asked, separators=(",", ":")),
-        "response": {"taskId": task, "sunoData": [made]},
+        "response": {"taskId": task, "sunoData": songs},
         "status": "SUCCESS",
         "type": "GENERATE",
         "errorCode": None,
         "errorMessage": None,
     }
     return {"code": 200, "msg": "success", "data": data}
+
+
+def _song(name: str, seconds: float) -> dict[str, Any]:
+    song = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+    return {
+        "id": song,
+        "audioUrl": f"https://files.invalid/{song}.mp3",
+        "streamAudioUrl": f"https://files.invalid/{song}",
+        "imageUrl": f"https://files.invalid/{song}.jpeg",
+        "prompt": "[Verse] 夜晚城市 灯火辉煌",
+        "modelName": "chirp-v3-5",
+        "title": "钢铁侠",
+        "tags": "electrifying, rock",
+        "createTime": "2025-01-01 00:00:00",
+        "duration": seconds,
+    }
 
 
 #: Where each endpoint's state stands and what it says: field, field of the result, then pending, not created, failed.
@@ -213,22 +224,6 @@ def without_result(
     if text is not None:
         data |= {"errorCode": "500", "errorMessage": text}
     return document | {"data": data}
-
-
-def instruments_of(body: bytes) -> Instruments | None:
-    """Find the instruments in a body of any of the service's forms; None where there are none."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return None
-    for key in ("data", "midiData"):
-        found = found.get(key) or found if isinstance(found, dict) else found
-        found = found[0] if isinstance(found, list) and found else found
-        found = json.loads(found) if isinstance(found, str) else found
-    instruments = found.get("instruments") if isinstance(found, dict) else None
-    if not isinstance(instruments, list) or not all(isinstance(each, dict) for each in instruments):
-        return None
-    return instruments or None
 
 
 def times_as_text(instruments: Instruments, *, all_of_them: bool) -> Instruments:
@@ -285,46 +280,3 @@ def missing_field(endpoint: Endpoint, fields: dict[str, Any]) -> str | None:
     if kind not in ("separate_vocal", "split_stem", "split_stem_advanced"):
         return "type is not supported"
     return "stemName cannot be empty" if kind == "split_stem_advanced" and not fields.get("stemName") else None
-
-
-class Shelf:
-    """The records that a sandbox has from the start.
-
-    Parameters
-    ----------
-    records
-        Task id -> body, or a folder of ``<task>.json``, of which each file is read when it is asked for.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder is not there.
-    """
-
-    def __init__(self, records: Mapping[str, bytes | Document] | str | Path) -> None:
-        self._bodies: dict[str, bytes | Path] = {}
-        if not isinstance(records, str | Path):
-            for task, body in records.items():
-                self._bodies[task] = body if isinstance(body, bytes) else json.dumps(body).encode()
-            return
-        folder = Path(records)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"records: expected a folder of <task>.json, got {str(folder)!r}")
-        files = sorted(folder.glob("*.json"))
-        self._bodies.update({path.stem: path for path in files if not path.stem.endswith(".callback")})
-
-    def __contains__(self, task: str) -> bool:
-        return task in self._bodies
-
-    def body(self, task: str) -> bytes | None:
-        """Give a task's body byte for byte; None for a task that is not here."""
-        body = self._bodies.get(task)
-        return body.read_bytes() if isinstance(body, Path) else body
-
-    def instruments(self, task: str, chosen: int) -> Instruments:
-        """Give a task's own instruments, else those of the ``chosen``-th record, or the next one that has any."""
-        own = instruments_of(self.body(task) or b"")
-        tasks = list(self._bodies) if own is None else []
-        for step in range(len(tasks)):
-            own = own or instruments_of(self.body(tasks[(chosen + step) % len(tasks)]) or b"")
-        return own or EXAMPLE

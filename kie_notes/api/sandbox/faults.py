@@ -297,7 +297,14 @@ _SERVICE: list[Behaviour] = [
         "GET /api/v1/vocal-removal/record-info", "successFlag PENDING, then SUCCESS with originData", "documented"
     ),
     Behaviour(
-        "GET /api/v1/generate/record-info", "the documented example for every id but those of other tasks", "believed"
+        "GET /api/v1/vocal-removal/record-info",
+        "musicId is the audioId of the order, musicIndex that song's position in its music task (0 for no such song)",
+        "believed",
+    ),
+    Behaviour(
+        "GET /api/v1/generate/record-info",
+        "the documented example, with two songs, for every id but those of other tasks",
+        "believed",
     ),
     Behaviour("GET /api/v1/*/record-info", "an unknown task, or one of another endpoint: data is null", "recorded"),
     Behaviour("GET /api/v1/*/record-info", "no taskId: body code 422", "believed"),

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import hmac
 import json
-import secrets
 import threading
 import time
-import zlib
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -25,18 +23,15 @@ from kie_notes.api.sandbox.documents import (
     EXAMPLE,
     Document,
     Endpoint,
-    Instruments,
-    Shelf,
     built_in,
     callback_document,
     midi_document,
     missing_field,
-    music_document,
-    separation_document,
     without_result,
 )
 from kie_notes.api.sandbox.faults import AT_POST, FAULTS, Case, Reply, as_json, say, word_of
 from kie_notes.api.sandbox.server import SandboxServer, is_loopback
+from kie_notes.api.sandbox.tasks import Made, Shelf, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,17 +71,6 @@ class Asked(NamedTuple):
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Made:
-    """A task that was made by a POST."""
-
-    endpoint: Endpoint
-    fields: dict[str, Any]
-    instruments: Instruments
-    created: int
-    ready: float
-
-
 class Sandbox:
     """Serve the service's endpoints on loopback.
 
@@ -94,8 +78,9 @@ class Sandbox:
     ----------
     records
         What is known from the start, and finished: task id -> body (bytes, or a dict), or a folder of ``<task>.json``.
-        Bodies are given back byte for byte. Without it, the documented example and a short song. Tasks made by a POST
-        get the notes of these records in turn.
+        Bodies are given back byte for byte: one whose ``data`` has a ``response`` as a music task (with ``status``) or
+        as a separation, every other as a MIDI task. Without it, the documented example and a short song. Tasks made by
+        a POST get the notes of these records in turn.
     key
         The key that requests must bear. It is echoed nowhere.
     delay
@@ -153,8 +138,7 @@ class Sandbox:
             raise ValueError("key: expected some text, got ''")
         self.key = key
         self._host, self._port = _own_address(host), port
-        self._shelf = Shelf(built_in() if records is None else records)
-        self._delay = delay
+        self._tasks = Tasks(Shelf(built_in() if records is None else records), delay)
         self._calls_back = callbacks
         self._callbacks = Callbacks(webhook_key)
         self._rate_limits = rate_limits
@@ -162,7 +146,6 @@ class Sandbox:
         self._asks = asks
         self._log = log
         self._requests: deque[Asked] = deque(maxlen=_MEMORY)
-        self._made: dict[str, _Made] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._recent: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
@@ -208,7 +191,7 @@ class Sandbox:
     @property
     def created(self) -> list[str]:
         """Ids of the tasks that POSTs made, oldest first, also those whose answer was lost on purpose."""
-        return list(self._made)
+        return list(self._tasks.made)
 
     def start(self) -> None:
         """Listen and answer, in threads of their own, until ``close``; twice is once.
@@ -288,16 +271,15 @@ class Sandbox:
             return say(422, "taskId cannot be empty", data=None)
         if self._too_often(f"{endpoint} {task}", *_ASKS_FOR_A_TASK):
             return self._too_many()
-        document = self._document(endpoint, task)
+        document = self._tasks.document(endpoint, task)
         if document is None:
             return say(200, "success", data=None)
-        made = self._made.get(task)
-        if made is not None and time.monotonic() < made.ready:
+        if self._tasks.pending(task):
             return as_json(without_result(document, endpoint, "pending"))
         reply = self._fault(endpoint, task, document)
         if reply is not None:
             return reply
-        kept = self._shelf.body(task) if endpoint == "midi" else None
+        kept = self._tasks.body(task)
         return as_json(document) if kept is None else Reply(kept)
 
     def _fault(self, endpoint: Endpoint, task: str, document: Document, method: str = "GET") -> Reply | None:
@@ -310,19 +292,6 @@ class Sandbox:
             ask = self._counts[f"{method} {endpoint}", task]
         wait = 1 if self._retry_after is None else self._retry_after
         return FAULTS[word][0](Case(task, endpoint, document, number, ask, self._asks, wait, self._elsewhere))
-
-    def _document(self, endpoint: Endpoint, task: str) -> Document | None:
-        """Give the finished record of a task; None where this endpoint knows no such task."""
-        made = self._made.get(task)
-        if made is not None:
-            return _record_of(task, made) if made.endpoint == endpoint else None
-        named = word_of(task)[0] is not None
-        if endpoint == "midi" and (named or task in self._shelf):
-            chosen = zlib.crc32(task.encode("utf-8", "replace"))
-            return midi_document(task, self._shelf.instruments(task, chosen))
-        if endpoint == "separation" and named:
-            return separation_document(task, {})
-        return music_document(task) if endpoint == "music" and task not in self._shelf else None
 
     def _make(self, endpoint: Endpoint, fields: dict[str, Any]) -> Reply:
         """Answer a POST that makes a task."""
@@ -339,16 +308,7 @@ class Sandbox:
         if self._too_often("new tasks", *_NEW_TASKS):
             return self._too_many()
         passed_on = f"{word}{'' if number is None else number}-" if word and word not in AT_POST else ""
-        task = passed_on + secrets.token_hex(16)
-        made = _Made(
-            endpoint,
-            fields,
-            self._shelf.instruments(source, len(self._made)),
-            int(time.time() * 1000),
-            time.monotonic() + self._delay,
-        )
-        with self._lock:
-            self._made[task] = made
+        task, made = self._tasks.make(endpoint, fields, passed_on)
         if self._calls_back:
             self._announce(task, made)
         reply = say(200, "success", data={"taskId": task})
@@ -369,12 +329,12 @@ class Sandbox:
         headers = {} if self._retry_after is None else {"Retry-After": str(self._retry_after)}
         return replace(say(429, "Too many requests, please try again later"), headers=headers)
 
-    def _announce(self, task: str, made: _Made) -> None:
+    def _announce(self, task: str, made: Made) -> None:
         """See to it that a new task is called back when it is finished."""
         word = word_of(task)[0]
 
         def body() -> bytes:
-            document = _record_of(task, made)
+            document = self._tasks.record(task)
             if word in ("fail", "empty", "nan"):
                 reply = self._fault(made.endpoint, task, document, "callback")
                 document = document if reply is None else json.loads(reply.body)
@@ -383,13 +343,6 @@ class Sandbox:
         url, times = made.fields["callBackUrl"], 2 if word == "again" else 1
         signed = "another task" if word == "forged" else task
         self._callbacks.announce(task, url, ready=made.ready, body=body, times=times, signed=signed)
-
-
-def _record_of(task: str, made: _Made) -> Document:
-    if made.endpoint == "separation":
-        return separation_document(task, made.fields, created=made.created)
-    audio_id, callback_url = made.fields.get("audioId"), made.fields["callBackUrl"]
-    return midi_document(task, made.instruments, audio_id=audio_id, callback_url=callback_url, created=made.created)
 
 
 def _fields(body: bytes) -> dict[str, Any] | None:
