@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kie_notes.collect import CollectReport, collect, ingest, submit
+from kie_notes.collect import CollectReport, collect, ingest, submit, watch
 
 if TYPE_CHECKING:
     from kie_notes.analysis.pitch import pitch_class_histogram, pitch_histogram, pitch_range
@@ -72,6 +72,7 @@ __all__ = [
     "submit",
     "task_summary",
     "to_midi",
+    "watch",
     "write_midi",
 ]
 

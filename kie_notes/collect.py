@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kie_notes.errors import (
@@ -26,6 +27,7 @@ from kie_notes.errors import (
 from kie_notes.progress import bar
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
@@ -33,10 +35,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kie_notes.api.client import KieClient
+    from kie_notes.api.files import Body
     from kie_notes.store import Store
 
 #: States in the order of a report.
 _STATES = ("complete", "empty", "failed", "expired", "pending")
+
+#: Bodies that are put in one transaction: a commit waits for the disk.
+_TOGETHER = 100
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,8 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
     StoreError
         If an answer cannot be written.
     """
+    import polars as pl
+
     from kie_notes.rounds import Run
 
     if isinstance(tasks, str):
@@ -140,16 +148,72 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
     asked = list(dict.fromkeys(tasks))
     store.add(asked, submitted_at=submitted_at)
     store.reopen(asked)
-    run = Run(store, client, first_look=first_look, poll=poll, grace=grace)
-    run.enter(asked)
     shown = bar(unit="task", total=len(asked), progress=progress)
-    shown.update(len(asked) - len(run.queue))
+    with store.asking(asked) as among:
+        run = Run(store, client, among=among, first_look=first_look, poll=poll, grace=grace)
+        run.warn()
+        shown.update(store.states(among).filter(~pl.col("state").eq("pending")).height)
+        try:
+            run.until(time.time() + deadline, workers, shown)
+        finally:
+            shown.close()
+            store.seal()
+    return _report(store, asked)
+
+
+def watch(  # noqa: PLR0913 -- the waits are facts about the service that may change
+    store: Store,
+    client: KieClient,
+    *,
+    deadline: float | None = None,
+    workers: int = 4,
+    first_look: float = 3.0,
+    poll: tuple[float, float] = (10.0, 30.0),
+    grace: float = 60.0,
+    stop: threading.Event | None = None,
+    progress: bool = True,
+) -> pl.DataFrame:
+    """Look at the open tasks of a store until none is left: those that are pending, and those to be confirmed.
+
+    Several processes may watch one store: each task is looked at by one of them at a time, and stored once.
+
+    Parameters
+    ----------
+    store, client
+        Where tasks are and results go, and whom to ask.
+    deadline
+        Seconds after which to stop all the same; without it, only when nothing is open.
+    workers
+        How many tasks are asked for at a time.
+    first_look, poll, grace
+        As for ``collect``.
+    stop
+        Go on also when nothing is open, until this is set.
+    progress
+        Show a bar on stderr, if that is a terminal.
+
+    Returns
+    -------
+    One row per kind and state: how many tasks the store has in it (kind, state, tasks).
+
+    Raises
+    ------
+    AuthenticationError, CreditsError
+        At once when the service says so; no task is marked failed for it.
+    StoreError
+        If an answer cannot be written.
+    """
+    from kie_notes.rounds import Run
+
+    run = Run(store, client, first_look=first_look, poll=poll, grace=grace)
+    run.warn()
+    shown = bar(unit="task", progress=progress)
     try:
-        run.until(time.time() + deadline, workers, shown)
+        run.until(time.time() + (deadline if deadline is not None else 1e9), workers, shown, stop=stop)
     finally:
         shown.close()
         store.seal()
-    return _report(store, asked)
+    return store.counts()
 
 
 def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: bool = True) -> CollectReport:
@@ -169,30 +233,45 @@ def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: 
     A ``CollectReport``; documents that could not be read are in its ``unread``, with their reasons.
     """
     from kie_notes.api.files import read_bodies
-    from kie_notes.api.records import parse_record
 
     seen: dict[str, tuple[str, bytes]] = {}
     unread: list[tuple[str, str]] = []
     shown = bar(unit="body", progress=progress)
-    for count, body in enumerate(read_bodies(paths), start=1):
-        shown.update()
-        fault = body.fault
-        try:
-            if fault is None:
-                task = str(store.put(body.content, task=body.task, source=body.source).task)
-                digest = sha256(body.content).digest()
-                first, taken = seen.setdefault(task, (body.source, digest))
-                if taken != digest and parse_record(body.content).task is None:
-                    fault = f"it names no task, and {first} took the name {task!r} already"
-        except RecordError as unreadable:
-            fault = str(unreadable)
-        if fault is not None:
-            unread.append((body.source, fault))
-        if count % 1_000 == 0:
-            store.seal(only_full=True)
+    bodies = read_bodies(paths)
+    while batch := list(islice(bodies, _TOGETHER)):
+        unread += _put_all(batch, store, seen)
+        store.seal(only_full=True)
+        shown.update(len(batch))
     shown.close()
     store.seal()
     return _report(store, list(seen), unread)
+
+
+def _put_all(bodies: list[Body], store: Store, seen: dict[str, tuple[str, bytes]]) -> list[tuple[str, str]]:
+    """Put bodies in one transaction; gives those that were not taken, with the reasons."""
+    from kie_notes.api.records import parse_record
+    from kie_notes.store.reading import read
+
+    unread: list[tuple[str, str]] = []
+    readings = []
+    for body in bodies:
+        if body.fault is not None:
+            unread.append((body.source, body.fault))
+            continue
+        try:
+            readings.append((body, read(body.content, task=body.task, source=body.source)))
+        except RecordError as fault:
+            unread.append((body.source, str(fault)))
+    words = store.take([(said, body.content) for body, said in readings])
+    for (body, said), word in zip(readings, words, strict=True):
+        if isinstance(word, RecordError):
+            unread.append((body.source, str(word)))
+            continue
+        digest = sha256(body.content).digest()
+        first, taken = seen.setdefault(said.task, (body.source, digest))
+        if taken != digest and parse_record(body.content).task is None:
+            unread.append((body.source, f"it names no task, and {first} took the name {said.task!r} already"))
+    return unread
 
 
 def submit(
@@ -274,14 +353,10 @@ def _remember(task: str, separation_task: str, store: Store, label: str | None) 
 def _report(store: Store, asked: list[str], unread: list[tuple[str, str]] | None = None) -> CollectReport:
     import polars as pl
 
-    met = store.open_tasks().select("task", "last_error")
-    known = store.scan_tasks().select("task", "state", "notes", "rejected", "error_message")
-    table = (
-        pl.LazyFrame({"task": asked}, schema={"task": pl.String})
-        .join(known, on="task", how="left", maintain_order="left")
-        .join(met.lazy(), on="task", how="left", maintain_order="left")
-        .select("task", "state", "notes", "rejected", reason=pl.coalesce("error_message", "last_error"))
-        .collect()
+    with store.asking(asked) as among:
+        known = store.states(among)
+    table = pl.DataFrame({"task": asked}, schema={"task": pl.String}).join(
+        known, on="task", how="left", maintain_order="left"
     )
     return CollectReport(
         table, pl.DataFrame(unread or [], schema={"source": pl.String, "reason": pl.String}, orient="row")

@@ -267,8 +267,8 @@ STRANGE = {
         "OTHER",
     ),
     "too many instruments": (record("bad", midiData={"instruments": [{"name": "", "notes": []}] * 65_537}), "65536"),
-    "a record of a song": (
-        {"code": 200, "data": {"taskId": "bad", "status": "SUCCESS", "response": {"sunoData": [1]}}},
+    "a result of another kind": (
+        {"code": 200, "data": {"taskId": "bad", "successFlag": 1, "resultJson": '{"songs": [1]}'}},
         "kind",
     ),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from kie_notes.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kie_notes.ledger import Answer
+    from kie_notes.store.ledger import Answer
 
 #: Rows in a row group: large enough to compress, small enough that a scan holds few.
 _ROW_GROUP = 1 << 20
@@ -51,8 +52,9 @@ def raw_table(answers: list[Answer]) -> pa.Table:
 def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
     """Write a table so that ``part`` is there whole or not at all, also after a power cut; gives its sha256."""
     arrow = _narrow(table.to_arrow()) if isinstance(table, pl.DataFrame) else table
-    building = tmp / f"{part.parent.name}-{part.name}"
+    building = tmp / f"{part.parent.parent.name}-{part.parent.name}-{part.name}"
     try:
+        tmp.mkdir(exist_ok=True)
         pq.write_table(
             arrow,
             building,
@@ -69,10 +71,11 @@ def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
         rows = pq.read_metadata(building).num_rows
         if rows != arrow.num_rows:
             raise StoreError(f"{building}: expected {arrow.num_rows} rows in the footer, got {rows}")
-        part.parent.mkdir(exist_ok=True)
         building.replace(part)
         sync_folder(part.parent)
     except OSError as fault:
+        with suppress(OSError):
+            building.unlink(missing_ok=True)  # of a full disk, say
         raise StoreError(f"{part}: could not be written: {fault}") from fault
     return checksum
 

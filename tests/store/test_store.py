@@ -1,7 +1,6 @@
 """A store keeps every answer byte for byte, every note once, and stands a crash at any moment."""
 
 import json
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,10 +19,10 @@ from polars.testing import assert_frame_equal
 from kie_notes.api.files import read_records
 from kie_notes.errors import RecordError, StoreError
 from kie_notes.notes import NOTES_SCHEMA, REJECTS_SCHEMA, TASKS_SCHEMA, flatten, sort_notes
-from kie_notes.parts import write_part
 from kie_notes.store import Store
+from kie_notes.store.parts import write_part
 
-SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "records"
+SAMPLES = Path(__file__).parents[2] / "data" / "samples" / "records"
 PATHS = sorted(SAMPLES.glob("*.json"))
 
 
@@ -36,6 +35,11 @@ def store(tmp_path):
 def fill(store, paths=PATHS):
     for path in paths:
         store.put(path.read_bytes(), source=path.name)
+
+
+def parts(store, kind):
+    """The parts that hold rows."""
+    return [path for path in sorted((store.folder / kind).iterdir()) if pl.read_parquet(path).height]
 
 
 def bare(*pitches, velocity=0.5):
@@ -165,29 +169,32 @@ def test_ids_from_outside_are_never_file_names(store):
     names = {path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file()}
     assert {name for name in names if "ledger" not in name} == {
         "seal.lock",
-        "raw/part-000001.parquet",
-        "notes/part-000001.parquet",
+        "parts/000001/raw/part-000000.parquet",
+        "parts/000001/raw/part-000001.parquet",
+        "parts/000001/notes/part-000000.parquet",
+        "parts/000001/notes/part-000001.parquet",
+        "parts/000001/rejects/part-000000.parquet",
     }
     assert not (store.folder.parent / "escape").exists()
 
 
 def test_full_segments_are_sealed_and_the_rest_waits(store, monkeypatch):
-    monkeypatch.setattr("kie_notes.store.SEGMENT_ANSWERS", 3)
+    monkeypatch.setattr("kie_notes.store.seal.SEGMENT_ANSWERS", 3)
     for at in range(7):
         store.put(bare(60 + at), task=f"t{at}")
     assert store.seal(only_full=True) == 6
     assert store.seal(only_full=True) == 0
-    assert [pl.read_parquet(path).height for path in sorted((store.folder / "notes").iterdir())] == [3, 3]
+    assert [pl.read_parquet(path).height for path in parts(store, "notes")] == [3, 3]
     assert store.scan_notes().select(pl.len()).collect().item() == 7
 
 
 def test_a_segment_holds_no_more_bytes_than_planned(store, monkeypatch):
     size = len(json.dumps(bare(60)))
-    monkeypatch.setattr("kie_notes.store.SEGMENT_BYTES", 2 * size)
+    monkeypatch.setattr("kie_notes.store.seal.SEGMENT_BYTES", 2 * size)
     for at in range(5):
         store.put(bare(60), task=f"t{at}")
     store.seal()
-    assert [pl.read_parquet(path).height for path in sorted((store.folder / "raw").iterdir())] == [2, 2, 1]
+    assert [pl.read_parquet(path).height for path in parts(store, "raw")] == [2, 2, 1]
 
 
 @pytest.mark.parametrize("kind", ["raw", "notes"])
@@ -202,14 +209,14 @@ def test_a_seal_that_dies_half_way_is_built_again_the_same(store, monkeypatch, k
         return write_part(table, part, tmp)
 
     with monkeypatch.context() as broken:
-        broken.setattr("kie_notes.store.write_part", dies)
+        broken.setattr("kie_notes.store.seal.write_part", dies)
         with pytest.raises(KeyboardInterrupt):
             store.seal()
     store.put(bare(60), task="later")
     assert_frame_equal(store.scan_notes().collect().head(expected.height), expected)
     assert store.seal() == len(PATHS)
     assert_frame_equal(pl.read_parquet(store.folder / "notes").head(expected.height), expected)
-    assert len(list((store.folder / "raw").iterdir())) == 2
+    assert len(parts(store, "raw")) == 2
 
 
 def test_a_process_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledged(tmp_path):
@@ -217,8 +224,8 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledg
         import sys
         from kie_notes.store import Store
         note = {"pitch": 60, "start": 0, "end": 1, "velocity": 1}
-        import kie_notes.store
-        kie_notes.store.SEGMENT_ANSWERS = 5
+        import kie_notes.store.seal
+        kie_notes.store.seal.SEGMENT_ANSWERS = 5
         with Store(sys.argv[1]) as store:
             for at in range(int(sys.argv[2]), 100_000):
                 store.put({"state": "complete", "instruments": [{"name": "A", "notes": [note]}]}, task=f"t{at}")
@@ -272,7 +279,7 @@ def test_several_threads_and_stores_of_one_folder_store_each_task_once(tmp_path)
 
 def test_times_on_the_grid_are_stored_small_and_exact(tmp_path):
     notes = flatten(read_records(SAMPLES / "0ae1bcbcd2f5b21ba7d90664fd26cb50.json")).notes
-    (tmp_path / "tmp").mkdir()
+    (tmp_path / "notes").mkdir()
     write_part(notes, tmp_path / "notes" / "part.parquet", tmp_path / "tmp")
     column = pq.read_metadata(tmp_path / "notes" / "part.parquet").row_group(0).column(3)
     assert column.path_in_schema == "start"
@@ -315,18 +322,21 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path):
     db = sqlite3.connect(tmp_path / "store" / "ledger.sqlite")
     db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(StoreError, match="has version 99, this kie_notes knows 1: upgrade it"):
+    with pytest.raises(StoreError, match="has version 99, this kie_notes knows 2: upgrade it"):
         Store(tmp_path / "store")
 
 
 def test_a_part_that_cannot_be_written_is_told_and_nothing_is_lost(store):
     store.put(bare(60), task="a")
-    shutil.rmtree(store.folder / "raw")
-    (store.folder / "raw").write_text("in the way")
+    home = (store.folder / "raw").resolve()
+    home.rename(home.with_name("elsewhere"))
+    home.write_text("in the way")
     with pytest.raises(StoreError, match="could not be written"):
         store.seal()
     assert store.scan_notes().collect().height == 1
-    (store.folder / "raw").unlink()
+    assert list((store.folder / "tmp").iterdir()) == []
+    home.unlink()
+    home.with_name("elsewhere").rename(home)
     assert store.seal() == 1
 
 
