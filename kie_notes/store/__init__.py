@@ -16,8 +16,9 @@ sealed.
 
 From left to right: ``schema`` (the ledger's tables), ``ledger`` (transactions), ``reading`` (what an answer says),
 ``tasks`` (what happens to a task), ``submissions`` (what happens to an order), ``parts`` (one Parquet file), ``seal``
-(from the inbox to parts), ``generations`` (parts in the place of others), ``scans`` (tables for people), ``folder``
-(the store itself).
+(from the inbox to parts), ``generations`` and ``upkeep`` (parts in the place of others), ``scans`` (tables for people),
+``folder`` (the store itself). Beside it, for a store that broke: ``check`` with ``verify`` (parts) and ``litter`` (the
+folder), ``repair`` with ``salvage`` (what can still be read) and ``renew`` (a new ledger).
 """
 
 from kie_notes.store.folder import Store

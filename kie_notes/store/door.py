@@ -20,6 +20,7 @@ def check_id(task: object) -> None:
 def check_new(folder: Path) -> None:
     """See that a folder is empty, or say what it is instead."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    names -= {"ledger.sqlite"}  # it has no byte yet
     if "ledger.sqlite" in names:  # another process was faster
         return
     if {"raw", "parts"} & names and {"notes", "tmp"} & names:

@@ -58,7 +58,7 @@ class Store:
         ledger = self.folder / "ledger.sqlite"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not ledger.exists():
+            if not ledger.exists() or not ledger.stat().st_size:
                 check_new(self.folder)
             self._ledger = Ledger(ledger)
             if self._ledger.writable:

@@ -9,6 +9,7 @@ so that nobody who reads it is disturbed.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from contextlib import suppress
@@ -21,6 +22,7 @@ from kie_notes.errors import StoreError
 from kie_notes.notes import NOTES_SCHEMA, REJECTS_SCHEMA, Flattened
 from kie_notes.store.ledger import in_rows, locked, now_ms
 from kie_notes.store.parts import RAW_SCHEMA, sync_folder, write_part
+from kie_notes.store.salvage import keep
 from kie_notes.store.seal import KINDS, SEGMENT_ANSWERS, SEGMENT_BYTES, Built, Segment, mark, part_path, write_segment
 from kie_notes.store.tasks import DECIDES
 
@@ -74,14 +76,28 @@ def prepare(root: Path, ledger: Ledger) -> None:
         (root / "tmp").mkdir(exist_ok=True)
         for kind, part in zip(KINDS, empty, strict=True):
             part.parent.parent.mkdir(parents=True, exist_ok=True)
-            if (root / kind).is_dir() and not (root / kind).is_symlink():  # as the first version had it
-                (root / kind).rename(part.parent)
+            if (root / kind).is_dir() and not (root / kind).is_symlink() and not part.parent.exists():
+                (root / kind).rename(part.parent)  # as the first version had it
             part.parent.mkdir(exist_ok=True)
             if not part.exists():  # so that a reader of the folder finds the columns where there are no rows
                 table = {"raw": RAW_SCHEMA.empty_table(), "notes": NOTES_SCHEMA, "rejects": REJECTS_SCHEMA}[kind]
                 write_part(table if isinstance(table, pa.Table) else table.to_frame(), part, root / "tmp")
         for link, leads in links.items():
+            if link.exists() and not link.is_symlink():
+                _drop_copy(root, link, link.parent / leads if link.name == "current" else home / link.name)
             _point(link, leads)
+
+
+def _drop_copy(root: Path, copy: Path, original: Path) -> None:
+    """Remove what stands in a link's place: the copy of a folder, made with links followed. What differs is kept."""
+    for file in [copy] if copy.is_file() else [path for path in copy.rglob("*") if path.is_file()]:
+        also = original / file.relative_to(copy)
+        if not (also.is_file() and filecmp.cmp(file, also, shallow=False)):
+            keep(root, file)
+    if copy.is_file():
+        copy.unlink()
+    else:
+        shutil.rmtree(copy)
 
 
 def _point(link: Path, leads: str) -> None:
@@ -124,7 +140,7 @@ def rewrite(
     with locked(root / "work.lock", patience=patience) as got:
         if not got:
             return None
-        _clear(root, ledger)
+        clear(root, ledger)
         with ledger.transaction("DEFERRED") as db:
             groups, old = choose(db), folder_of(root, db)
             (last,) = db.execute("SELECT max(id) FROM generation").fetchone()
@@ -144,7 +160,7 @@ def rewrite(
                 _switch(ledger, done, (old, new), at_the_switch, alone=alone)
                 _point(root / "parts" / "current", new.name)
         except BaseException:
-            _clear(root, ledger)
+            clear(root, ledger)
             raise
     return len(groups)
 
@@ -252,7 +268,7 @@ def _decided(db: sqlite3.Connection, task: str, one: Rewriting) -> bool:
     return row is not None and row[0] is not None and one.new.first <= row[0] <= one.new.last
 
 
-def _clear(root: Path, ledger: Ledger) -> None:
+def clear(root: Path, ledger: Ledger) -> None:
     """Remove what a rewriting left that did not come to its end, and generations that nobody can be reading."""
     with ledger.transaction() as db:
         db.execute("DELETE FROM segment WHERE state = 'building'")

@@ -6,10 +6,13 @@ transaction wrote is on disk when it ends, also after a power cut.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -19,7 +22,6 @@ from kie_notes.store.schema import MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 #: Seconds for which a transaction waits for another process's.
 _PATIENCE = 60.0
@@ -54,11 +56,11 @@ class Ledger:
             except sqlite3.OperationalError:
                 if not existed:
                     raise
-                self._db, self.writable = _opened_for_reading(path), False
+                self._db, self.writable = opened_for_reading(path), False
             self._migrate()
         except sqlite3.OperationalError as fault:
             raise StoreError(f"{path}: cannot be opened: {fault}") from fault
-        except sqlite3.DatabaseError as fault:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as fault:  # the latter of a message with its damaged name
             raise StoreError(f"{path}: expected the ledger of a store, got {fault}") from fault
         self._inode = path.stat().st_ino
 
@@ -67,7 +69,11 @@ class Ledger:
         try:
             for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 db.execute(f"PRAGMA {setting}")
-            db.execute("BEGIN IMMEDIATE")  # whether it can be written
+            db.execute(
+                "BEGIN IMMEDIATE"
+            )  # whether it can be written; of a file that may only be read, this is no proof
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version={version}")
             db.execute("ROLLBACK")
         except BaseException:
             db.close()
@@ -148,19 +154,28 @@ class Ledger:
             yield Answer(seq, task, source, received, sha256, unzip(packed, size))
 
 
-def _opened_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a ledger where nothing can be written; what a crash left beside it is read too, where SQLite can."""
-    for options in ("mode=ro", "mode=ro&immutable=1"):
-        wal = path.with_name(path.name + "-wal")
-        if "immutable" in options and wal.exists() and wal.stat().st_size:
-            break  # it holds what the file does not
-        try:
-            db = sqlite3.connect(f"{path.as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False)
-            db.execute("SELECT count(*) FROM sqlite_schema")
-        except sqlite3.OperationalError:
-            continue
-        return db
-    raise sqlite3.OperationalError("it can neither be written nor read")
+def opened_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a ledger where nothing can be written; what a crash left beside it is read too."""
+    wal = path.with_name(path.name + "-wal")
+    try:
+        return _connected(path, "mode=ro")
+    except sqlite3.OperationalError:
+        if not (wal.exists() and wal.stat().st_size):
+            return _connected(path, "mode=ro&immutable=1")
+    with TemporaryDirectory() as elsewhere:  # the one file holds what the other does not; both stay open
+        for file in (path, wal):
+            shutil.copyfile(file, Path(elsewhere) / file.name)
+        return _connected(Path(elsewhere) / path.name, "mode=rw")
+
+
+def _connected(path: Path, options: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 @contextmanager
@@ -187,7 +202,11 @@ def zipped(body: bytes) -> bytes:
 
 def unzip(packed: bytes, size: int) -> bytes:
     """Unpack a body of the ledger."""
-    return bytes(pa.decompress(packed, decompressed_size=size, codec="zstd", asbytes=True))
+    try:
+        return bytes(pa.decompress(packed, decompressed_size=size, codec="zstd", asbytes=True))
+    except (OSError, pa.ArrowException) as fault:
+        told = "'kie-notes check' tells what can be done"
+        raise StoreError(f"an answer that waits in the ledger cannot be unpacked: {fault} ({told})") from fault
 
 
 def now_ms() -> int:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Rows in a row group: large enough to compress, small enough that a scan holds few.
 _ROW_GROUP = 1 << 20
 
+#: Answers in a row group: where a byte of one is damaged, the other groups can still be read.
+_RAW_GROUP = 16
+
 #: Columns of few values, which a dictionary makes small; pitches are smaller as they are.
 _DICTIONARY = ["task", "instrument", "velocity", "track", "field", "value", "reason", "source"]
 
@@ -58,7 +61,7 @@ def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
         pq.write_table(
             arrow,
             building,
-            row_group_size=_ROW_GROUP,
+            row_group_size=_ROW_GROUP if isinstance(table, pl.DataFrame) else _RAW_GROUP,
             compression="zstd",
             compression_level=3,
             use_dictionary=[name for name in _DICTIONARY if name in arrow.column_names],

@@ -106,7 +106,8 @@ CREATE TABLE submission (
     planned_at   INTEGER NOT NULL,
     sent_at      INTEGER,
     task         TEXT,                                         -- what the service made of it
-    reason       TEXT
+    reason       TEXT,
+    CHECK ((state = 'submitted') = (task IS NOT NULL))
 ) STRICT;
 CREATE INDEX submission_open ON submission (state) WHERE state <> 'submitted';
 CREATE INDEX submission_source ON submission (kind, source_task, audio_id);

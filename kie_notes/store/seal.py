@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow.compute as pc
+
 from kie_notes.api.packing import start_of
 from kie_notes.api.records import Record, parse_record
 from kie_notes.api.sifting import Reject
 from kie_notes.errors import RecordError
 from kie_notes.notes import Flattened, flatten
-from kie_notes.store.parts import raw_table, write_part
+from kie_notes.store.parts import raw_table, sync_folder, write_part
 from kie_notes.store.tasks import DECIDES
 
 if TYPE_CHECKING:
@@ -107,10 +109,13 @@ def write_segment(raw: pa.Table, flat: Flattened, segment: int, folder: Path, tm
     tables: dict[str, pl.DataFrame | pa.Table] = {"raw": raw, "notes": flat.notes, "rejects": flat.rejects}
     sums = {}
     for kind, table in tables.items():
+        part = part_path(folder, kind, segment)
         if len(table) or kind == "raw":
-            part = part_path(folder, kind, segment)
             sums[f"{kind}/{part.name}"] = write_part(table, part, tmp)
-    size = sum(len(body) for body in raw.column("body").to_pylist())
+        elif part.exists():  # a try that was killed wrote it, and by now other answers decide its tasks
+            part.unlink()
+            sync_folder(part.parent)
+    size = pc.sum(pc.binary_length(raw.column("body"))).as_py() or 0
     return Built(len(raw), flat.notes.height, flat.rejects.height, size, sums)
 
 

@@ -76,8 +76,13 @@ def add(
     return db.total_changes - before
 
 
-def accept(db: sqlite3.Connection, said: Reading, body: bytes, *, received: int | None = None) -> bool:
-    """Take an answer: keep the body and move the task's row, if the answer says more than the row does."""
+def accept(
+    db: sqlite3.Connection, said: Reading, body: bytes, *, received: int | None = None, kept: int | None = None
+) -> bool:
+    """Take an answer: keep the body and move the task's row, if the answer says more than the row does.
+
+    ``kept`` is the place of a body that is kept already, in a part.
+    """
     now = received or now_ms()
     row = db.execute(
         "SELECT state, hint, kind, sha256, seq, notes + rejected FROM task WHERE id = ?", (said.task,)
@@ -99,11 +104,14 @@ def accept(db: sqlite3.Connection, said: Reading, body: bytes, *, received: int 
     sha256 = hashlib.sha256(body).hexdigest()
     if known != sha256 or seq is None:  # else the same failure again: one copy is enough
         if held:
-            _outdate(db, said.task, seq)
-        seq = db.execute(
-            "INSERT INTO inbox (task, source, received, sha256, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (said.task, said.source, now, sha256, len(body), zipped(body)),
-        ).lastrowid
+            outdate(db, said.task, seq)
+        seq = (
+            kept
+            or db.execute(
+                "INSERT INTO inbox (task, source, received, sha256, size, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (said.task, said.source, now, sha256, len(body), zipped(body)),
+            ).lastrowid
+        )
     _move(db, said, seq=seq, sha256=sha256, now=now)
     return True
 
@@ -162,7 +170,7 @@ def write_origins(db: sqlite3.Connection, said: Reading) -> None:
     )
 
 
-def _outdate(db: sqlite3.Connection, task: str, seq: int | None) -> None:
+def outdate(db: sqlite3.Connection, task: str, seq: int | None) -> None:
     """Note that a sealed part holds notes of a task that another answer decides from now on."""
     db.execute(
         "INSERT OR IGNORE INTO stale (segment, task)"
@@ -193,10 +201,11 @@ def settle(db: sqlite3.Connection, task: str, state: str, message: str) -> None:
     """End a pending task without an answer: it expired, or the service does not know it.
 
     What a callback said of it stays as unconfirmed when its time is over, and ends as failed when the service knows no
-    such task.
+    such task. A task whose raw answer was lost and whose notes were not is complete, as before.
     """
     db.execute(
-        "UPDATE task SET state = ?, error_message = ?, fetched_at = ?, lease_until = 0, lease_by = NULL"
+        "UPDATE task SET state = CASE WHEN seq IS NOT NULL AND sha256 IS NULL AND notes + rejected > 0"
+        " THEN 'complete' ELSE ? END, error_message = ?, fetched_at = ?, lease_until = 0, lease_by = NULL"
         " WHERE id = ? AND state = 'pending'",
         (state, message, now_ms(), task),
     )
@@ -204,7 +213,7 @@ def settle(db: sqlite3.Connection, task: str, state: str, message: str) -> None:
     if row is None:
         return
     if state == "failed" and row[1] != "failed":
-        _outdate(db, task, row[0])
+        outdate(db, task, row[0])
         db.execute(
             "UPDATE task SET state = 'failed', error_message = ?, notes = 0, rejected = 0 WHERE id = ?",
             (f"a callback came, and {message}", task),

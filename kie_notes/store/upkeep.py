@@ -17,6 +17,7 @@ from kie_notes.store.seal import read_again
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
     from kie_notes.api.records import Record
@@ -76,8 +77,14 @@ def _records(raw: pa.Table, deciding: dict[int, str]) -> list[Record]:
     return [read_again(row["body"], task=row["task"], source=row["source"]) for row in _rows_at(raw, chosen)]
 
 
-def rebuild(root: Path, ledger: Ledger, *, progress: bool = True) -> Rebuilt:
-    """Read all sealed answers again, and let what they say now take the place of what they said before."""
+def rebuild(
+    root: Path,
+    ledger: Ledger,
+    *,
+    choose: Callable[[sqlite3.Connection], list[list[Segment]]] = every,
+    progress: bool = True,
+) -> Rebuilt:
+    """Read sealed answers again, and let what they say now take the place of what they said before."""
     with ledger.transaction() as db:
         db.execute("DROP TABLE IF EXISTS temp.rebuilt")
         db.execute("CREATE TABLE temp.rebuilt (seq INTEGER PRIMARY KEY, id, state, tracks, notes, rejected, audio_id)")
@@ -96,7 +103,7 @@ def rebuild(root: Path, ledger: Ledger, *, progress: bool = True) -> Rebuilt:
         return flatten(records)
 
     try:
-        if rewrite(root, ledger, every, again, at_the_switch=lambda db: _move_all(db, origins)) is None:
+        if rewrite(root, ledger, choose, again, at_the_switch=lambda db: _move_all(db, origins)) is None:
             raise StoreError(f"{root}: another process was rewriting parts for over {PATIENCE:.0f} s")
     finally:
         shown.close()
