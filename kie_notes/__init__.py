@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kie_notes.collect import CollectReport, collect, ingest, submit, watch
+from kie_notes.collect import CollectReport, collect, ingest, watch
 
 if TYPE_CHECKING:
     from kie_notes.analysis.pitch import pitch_class_histogram, pitch_histogram, pitch_range
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         join_tasks,
         sort_notes,
     )
+    from kie_notes.order_lists import Order, SongOrder, read_orders, read_song_orders
+    from kie_notes.orders import separate, submit, submit_pending
     from kie_notes.plots import piano_roll
     from kie_notes.store import Store
 
@@ -43,8 +45,10 @@ __all__ = [
     "CollectReport",
     "Flattened",
     "KieClient",
+    "Order",
     "Record",
     "Sandbox",
+    "SongOrder",
     "Store",
     "check_notes",
     "collect",
@@ -67,9 +71,13 @@ __all__ = [
     "pitch_histogram",
     "pitch_range",
     "polyphony",
+    "read_orders",
     "read_records",
+    "read_song_orders",
+    "separate",
     "sort_notes",
     "submit",
+    "submit_pending",
     "task_summary",
     "to_midi",
     "watch",
@@ -97,6 +105,8 @@ _HOMES = {
         "join_tasks",
         "sort_notes",
     ),
+    "order_lists": ("Order", "SongOrder", "read_orders", "read_song_orders"),
+    "orders": ("separate", "submit", "submit_pending"),
     "plots": ("piano_roll",),
     "store": ("Store",),
 }

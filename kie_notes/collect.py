@@ -9,18 +9,13 @@ The package loads this module at once (its name is also a function's), so what i
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from kie_notes.errors import (
-    AmbiguousError,
-    ApiError,
-    AuthenticationError,
-    CreditsError,
     RecordError,
-    StoreError,
     TaskExpiredError,
     TaskFailedError,
 )
@@ -56,10 +51,14 @@ class CollectReport:
         the last look at a pending task met).
     unread
         One row per document that was not taken: source, reason.
+    origins
+        With ``with_song``, one row per task: task, separation_task, song, music_task, reason (why its song is not
+        known; null where it is).
     """
 
     tasks: pl.DataFrame
     unread: pl.DataFrame
+    origins: pl.DataFrame | None = None
 
     def of(self, state: str) -> list[str]:
         """Ids of the tasks in a state: complete, empty, failed, expired, or pending."""
@@ -88,7 +87,9 @@ class CollectReport:
             for task, state, reason in told.select("task", "state", "reason").head(20).rows()
         ]
         lines += [f"  {source}: not taken: {reason}" for source, reason in self.unread.head(20).rows()]
-        more = max(told.height - 20, 0) + max(self.unread.height - 20, 0)
+        songless = [] if self.origins is None else self.origins.drop_nulls("reason").select("task", "reason").rows()
+        lines += [f"  {task}: no song: {reason}" for task, reason in songless[:20]]
+        more = max(told.height - 20, 0) + max(self.unread.height - 20, 0) + max(len(songless) - 20, 0)
         return "\n".join([*lines, f"  ... and {more} more"] if more else lines)
 
 
@@ -103,6 +104,7 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
     first_look: float = 3.0,
     poll: tuple[float, float] = (10.0, 30.0),
     grace: float = 60.0,
+    with_song: bool = False,
     progress: bool = True,
 ) -> CollectReport:
     """Fetch the results of MIDI tasks into a store, waiting for those that are pending.
@@ -125,6 +127,9 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
         Least and most seconds between two looks at a pending task; the wait grows, with jitter.
     grace
         Seconds after its submission for which a task may be unknown to the service before it counts as failed.
+    with_song
+        Bring what each task was made of too: its separation with the stems, and the music task with the song. Then
+        ``Store.lineage`` has their labels, and ``CollectReport.origins`` says of which task no song is known, and why.
     progress
         Show a bar on stderr, if that is a terminal.
 
@@ -141,6 +146,7 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
     """
     import polars as pl
 
+    from kie_notes.chain import trace
     from kie_notes.rounds import Run
 
     if isinstance(tasks, str):
@@ -148,17 +154,27 @@ def collect(  # noqa: PLR0913 -- the waits are facts about the service that may 
     asked = list(dict.fromkeys(tasks))
     store.add(asked, submitted_at=submitted_at)
     store.reopen(asked)
-    shown = bar(unit="task", total=len(asked), progress=progress)
     with store.asking(asked) as among:
-        run = Run(store, client, among=among, first_look=first_look, poll=poll, grace=grace)
-        run.warn()
-        shown.update(store.states(among).filter(~pl.col("state").eq("pending")).height)
-        try:
-            run.until(time.time() + deadline, workers, shown)
-        finally:
-            shown.close()
-            store.seal()
-    return _report(store, asked)
+        Run(store, client, among=among).warn()
+    end = time.time() + deadline
+    shown = bar(unit="task", total=0, progress=progress)
+
+    def look(ids: list[str]) -> None:
+        with store.asking(ids) as among:
+            shown.total = (shown.total or 0) + len(ids)
+            shown.update(store.states(among).filter(~pl.col("state").eq("pending")).height)
+            run = Run(store, client, among=among, first_look=first_look, poll=poll, grace=grace)
+            run.until(end, workers, shown)
+
+    origins = None
+    try:
+        look(asked)
+        if with_song:
+            origins = trace(asked, store, client, look, workers=workers)
+    finally:
+        shown.close()
+        store.seal()
+    return replace(_report(store, asked), origins=origins)
 
 
 def watch(  # noqa: PLR0913 -- the waits are facts about the service that may change
@@ -272,82 +288,6 @@ def _put_all(bodies: list[Body], store: Store, seen: dict[str, tuple[str, bytes]
         if taken != digest and parse_record(body.content).task is None:
             unread.append((body.source, f"it names no task, and {first} took the name {said.task!r} already"))
     return unread
-
-
-def submit(
-    separation_tasks: Iterable[str],
-    store: Store,
-    client: KieClient,
-    *,
-    callback_url: str | None = None,
-    audio_id: str | None = None,
-    label: str | None = None,
-) -> pl.DataFrame:
-    """Have separation tasks transcribed, and enter the new MIDI tasks in a store.
-
-    Each request is sent once; 20 in 10 seconds at most. After a fault the next separation task is tried, except when
-    the key or the credits are at fault: then the rest is not sent.
-
-    Parameters
-    ----------
-    separation_tasks
-        Ids of completed vocal-separation tasks.
-    store
-        Where the new tasks are entered as pending, for ``collect``.
-    client
-        Whom to ask.
-    callback_url
-        Where the service shall deliver; without it, a reserved name that leads nowhere.
-    audio_id
-        One stem of the separation; without it, all of them.
-    label
-        Your own word for the new tasks.
-
-    Returns
-    -------
-    One row per separation task, in the order given: separation_task, task (null when none was made), state
-    (``submitted``, ``refused``, ``unsent`` when the key or the credits are at fault, or ``unknown`` when no answer came
-    and the task may exist all the same), reason.
-
-    Raises
-    ------
-    StoreError
-        If a new task cannot be entered; the message names it.
-    """
-    if isinstance(separation_tasks, str):
-        raise TypeError("separation_tasks: expected several ids, got one text; put it into a list")
-    options = {"audio_id": audio_id} | ({"callback_url": callback_url} if callback_url else {})
-    rows: list[tuple[str, str | None, str, str | None]] = []
-    stop: str | None = None
-    for separation_task in dict.fromkeys(separation_tasks):
-        if stop is not None:
-            rows.append((separation_task, None, "unsent", stop))
-            continue
-        try:
-            task = client.generate_midi(separation_task, **options)  # type: ignore[arg-type]
-        except (AuthenticationError, CreditsError) as fault:
-            stop = str(fault)
-            rows.append((separation_task, None, "unsent", stop))
-        except ApiError as fault:
-            state = "unknown" if isinstance(fault, AmbiguousError) else "refused"
-            rows.append((separation_task, None, state, str(fault)))
-        else:
-            _remember(task, separation_task, store, label)
-            rows.append((separation_task, task, "submitted", None))
-    import polars as pl
-
-    return pl.DataFrame(
-        rows, schema=dict.fromkeys(("separation_task", "task", "state", "reason"), pl.String), orient="row"
-    )
-
-
-def _remember(task: str, separation_task: str, store: Store, label: str | None) -> None:
-    try:
-        store.add([task], label=label)
-    except StoreError as fault:
-        raise StoreError(
-            f"MIDI task {task!r} was made for {separation_task!r} and is not remembered: {fault}"
-        ) from fault
 
 
 def _report(store: Store, asked: list[str], unread: list[tuple[str, str]] | None = None) -> CollectReport:

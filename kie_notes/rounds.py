@@ -192,4 +192,4 @@ class Run:
     def _backoff(self, task: str) -> float:
         """Seconds after a fault: a half, and twice as many each time, up to the most between two looks."""
         self.faults[task] = count = self.faults.get(task, 0) + 1
-        return min(0.25 * 2.0**count, self.poll[1]) * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter, no secret
+        return min(0.25 * 2.0 ** min(count, 20), self.poll[1]) * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter, no secret

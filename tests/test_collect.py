@@ -19,9 +19,10 @@ from polars.testing import assert_frame_equal
 from kie_notes.api.client import KieClient
 from kie_notes.api.files import read_records
 from kie_notes.api.sandbox import Sandbox
-from kie_notes.collect import collect, ingest, submit
+from kie_notes.collect import collect, ingest, watch
 from kie_notes.errors import AuthenticationError, CreditsError, ExpiryWarning, TaskFailedError
-from kie_notes.notes import flatten
+from kie_notes.notes import flatten, join_tasks
+from kie_notes.orders import separate, submit
 from kie_notes.store import Store
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "records"
@@ -225,22 +226,6 @@ def test_json_on_disk_is_taken_in_and_what_cannot_be_read_is_told(store, tmp_pat
     )
 
 
-def test_submitted_tasks_are_in_the_store_and_can_be_collected(store, client):
-    table = submit(["s1", "unknown-1", "s1", "lost-1", "s2"], store, client, label="choir")
-    assert table["separation_task"].to_list() == ["s1", "unknown-1", "lost-1", "s2"]
-    assert table["state"].to_list() == ["submitted", "refused", "unknown", "submitted"]
-    made = table["task"].drop_nulls().to_list()
-    assert store.open_tasks().select("task", "label").rows() == [(task, "choir") for task in made]
-    assert collect(made, store, client, **QUICK).of("complete") == made
-
-
-def test_submitting_stops_when_there_are_no_credits(store, client):
-    table = submit(["s1", "credits-1", "s2"], store, client)
-    assert table["state"].to_list() == ["submitted", "unsent", "unsent"]
-    assert table["reason"].str.contains("not enough credits").to_list() == [None, True, True]
-    assert store.open_tasks()["task"].to_list() == [table["task"][0]]
-
-
 def test_a_report_is_made_of_plain_values(store, client):
     report = collect(["fail-1"], store, client, **QUICK)
     assert json.loads(json.dumps(report.tasks.rows(named=True)))[0]["task"] == "fail-1"
@@ -326,3 +311,145 @@ def test_two_files_of_one_name_are_never_taken_for_one_task(store, tmp_path):
 def test_one_text_is_not_taken_for_a_list_of_letters(store, client):
     with pytest.raises(TypeError, match="expected several ids, got one text"):
         collect("abc", store, client, **QUICK)
+
+
+#: The second of the two songs that the sandbox has for the music task ``m1``, and what it says of it.
+SECOND_SONG = "3f054a63-b6cb-5bc3-81d9-03a0784800c1"
+LABELS = {"title": "钢铁侠", "tags": "electrifying, rock", "model": "chirp-v3-5", "song_duration": 187.6}
+
+
+def test_a_chain_from_the_song_to_the_notes_has_its_labels(store, client):
+    (separation,) = separate([("m1", SECOND_SONG)], store, client, label="choir")["task"]
+    watch(store, client, **QUICK)
+    stems = store.scan_stems().select("separation_task", audio_id="stem").collect()
+    made = submit(stems, store, client)["task"].to_list()
+    watch(store, client, **QUICK)
+    report = collect(made, store, client, **QUICK, with_song=True)
+    assert report.origins.select("task", "separation_task", "song", "music_task", "reason").rows() == [
+        (task, separation, SECOND_SONG, "m1", None) for task in made
+    ]
+    lineage = store.lineage().collect()
+    assert lineage.select("task", "label", "stem").rows() == [
+        (made[0], "choir", "Vocals"),
+        (made[1], "choir", "Instrumental"),
+    ]
+    assert lineage.select(*LABELS).unique().rows(named=True) == [LABELS]
+    assert lineage["prompt"].str.starts_with("[Verse]").all()
+    labelled = join_tasks(store.scan_notes(), store.lineage()).collect()
+    assert labelled.height == store.scan_notes().collect().height
+    assert labelled["title"].null_count() == 0
+
+
+def test_fetching_with_the_song_needs_no_more_than_the_separation(store, client, tmp_path):
+    (separation,) = separate([("m1", SECOND_SONG)], store, client)["task"]
+    (task,) = submit([separation], store, client)["task"]
+    with Store(tmp_path / "other") as other:
+        other.add([task], parent=separation)
+        other.add([separation], kind="separation", parent="m1")
+        assert collect([task], other, client, **QUICK, with_song=True).origins["reason"].to_list() == [None]
+        row = other.lineage().collect().row(0, named=True)
+    assert (row["stem"], row["song"], row["title"]) == (None, SECOND_SONG, "钢铁侠")
+
+
+def test_a_task_of_which_no_separation_is_known_is_told_and_fetched_all_the_same(store, client):
+    report = collect(["strings-1"], store, client, **QUICK, with_song=True)
+    assert report.of("complete") == ["strings-1"]
+    assert "it is not known which separation it was made of" in report.origins["reason"][0]
+    assert "strings-1: no song: it is not known" in str(report)
+    assert collect(["strings-1"], store, client, **QUICK).origins is None
+
+
+def test_a_stem_that_a_known_separation_has_leads_to_it(store, client):
+    (separation,) = separate([("m1", SECOND_SONG)], store, client)["task"]
+    watch(store, client, **QUICK)
+    stem = store.scan_stems().collect()["stem"][1]
+    task = client.generate_midi(separation, audio_id=stem)
+    report = collect([task], store, client, **QUICK, with_song=True)
+    assert report.origins.row(0) == (task, separation, SECOND_SONG, "m1", None)
+
+
+def separation_record(song, index, task="sep1"):
+    stem = {"id": "stem1", "stem_type_group_name": "Bass", "audio_url": "https://a.invalid/b.mp3"}
+    data = {"taskId": task, "musicId": song, "musicIndex": index, "successFlag": "SUCCESS"}
+    return {"code": 200, "msg": "success", "data": data | {"response": {"originData": [stem]}}}
+
+
+def music_record(task="music1"):
+    songs = [{"id": f"song{at}", "title": f"Title {at}", "tags": "calm", "duration": 10.0 + at} for at in (1, 2)]
+    return {
+        "code": 200,
+        "msg": "success",
+        "data": {"taskId": task, "status": "SUCCESS", "response": {"sunoData": songs}},
+    }
+
+
+def test_a_separation_that_calls_the_music_task_its_song_gets_the_one_at_its_place(store):
+    records = {"midi1": record("midi1"), "sep1": separation_record("music1", 1), "music1": music_record()}
+    store.add(["midi1"], parent="sep1")
+    with serving(records) as client:
+        report = collect(["midi1"], store, client, **QUICK, with_song=True)
+    assert report.origins.row(0) == ("midi1", "sep1", "song2", "music1", None)
+    assert store.lineage().select("title", "song_duration").collect().rows() == [("Title 2", 12.0)]
+
+
+@contextlib.contextmanager
+def strict(*records):
+    """A service that knows no music task but those that it was given, as the real one does."""
+
+    class Strict(Sandbox):
+        def _record(self, endpoint, task):
+            known = endpoint != "music" or any(task in one for one in records)
+            return super()._record(endpoint, task if known else "expired-music")
+
+    with Strict(*records) as service, KieClient(api_key=service.key, base_url=service.url) as client:
+        yield client
+
+
+def test_a_song_that_is_no_music_task_is_told_and_enters_nothing(store):
+    records = {"midi1": record("midi1"), "sep1": separation_record("song1", 0)}
+    store.add(["midi1"], parent="sep1")
+    with strict(records) as client:
+        report = collect(["midi1"], store, client, **QUICK, with_song=True)
+    (reason,) = report.origins["reason"]
+    assert reason.startswith("song 'song1' is not among those that are known; asked for it as a music task: ")
+    assert store.counts().rows() == [("midi", "complete", 1), ("separation", "complete", 1)]
+
+
+def test_a_song_that_is_known_is_not_asked_for(store):
+    records = {"midi1": record("midi1"), "sep1": separation_record("song1", 0), "music1": music_record()}
+    store.add(["midi1"], parent="sep1")
+    store.add(["music1"], kind="music")
+    with strict(records) as client:
+        watch(store, client, **QUICK)
+        assert collect(["midi1"], store, client, **QUICK, with_song=True).origins.row(0) == (
+            "midi1",
+            "sep1",
+            "song1",
+            "music1",
+            None,
+        )
+
+
+def test_a_separation_that_failed_is_the_reason(store):
+    failed = {"code": 200, "data": {"taskId": "sep1", "successFlag": "GENERATE_AUDIO_FAILED", "response": {"id": None}}}
+    store.add(["midi1"], parent="sep1")
+    with serving({"midi1": record("midi1"), "sep1": failed}) as client:
+        report = collect(["midi1"], store, client, **QUICK, with_song=True)
+    assert report.origins["reason"][0].startswith("separation sep1: failed: the service could not make the audio")
+
+
+def test_all_that_is_brought_is_within_one_deadline(store):
+    store.add(["midi1"], parent="slow99-1")
+    with serving({"midi1": record("midi1")}) as client:
+        began = time.monotonic()
+        report = collect(["midi1"], store, client, **QUICK | {"deadline": 0.5}, with_song=True)
+    assert time.monotonic() - began < 3
+    assert report.origins["reason"].to_list() == ["separation slow99-1: pending"]
+    assert report.of("complete") == ["midi1"]
+
+
+def test_watching_brings_tasks_of_every_kind_and_counts_them(store, client):
+    store.add(["strings-1", "fail-1"])
+    store.add(["slow-1"], kind="separation")
+    counts = watch(store, client, **QUICK)
+    assert counts.rows() == [("midi", "complete", 1), ("midi", "failed", 1), ("separation", "complete", 1)]

@@ -374,9 +374,15 @@ def test_an_id_is_text_and_never_a_path(store, port, tmp_path, task):
     ],
 )
 def test_a_body_without_a_record_is_set_aside_and_its_task_stays_open(store, port, body):
-    assert deliver(port, "t1", body).status == 200
+    assert [deliver(port, "t1", body)[:2] for _ in range(2)] == [(200, "unreadable"), (200, "known")]
     assert store.open_tasks()["task"].to_list() == ["t1"]
     assert rows(store)["t1"][:2] == ("pending", 0)
+
+
+def test_a_callback_without_a_result_yet_is_set_aside_and_its_task_stays_open(store, port):
+    body = b'{"code":200,"msg":"success","data":{"taskId":"t1","successFlag":0,"midiData":null}}'
+    assert [deliver(port, "t1", body).word for _ in range(2)] == ["taken", "known"]
+    assert store.open_tasks()["task"].to_list() == ["t1"]
 
 
 # How they come

@@ -61,6 +61,7 @@ class _Ids(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Answer, strict=False).decode
 _decode_ids = msgspec.json.Decoder(_Ids).decode
+_decode_number = msgspec.json.Decoder(float).decode
 
 
 def judge(
@@ -77,7 +78,7 @@ def judge(
     try:
         answer = _read(body)
         code = int(answer.code) if answer.code is not None else None
-    except (msgspec.MsgspecError, RecursionError, ValueError):
+    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError, OverflowError):
         if status in (401, 403):
             raise AuthenticationError(f"{asked}: HTTP {status}: {start_of(body)}", **facts) from None  # type: ignore[arg-type]
         if status in _CODES or status >= 500:
@@ -114,6 +115,21 @@ def _read(body: bytes) -> _Answer:
         return _Answer(
             document.get("code"), document.get("msg"), msgspec.Raw(msgspec.json.encode(document.get("data")))
         )
+
+
+def new_task(body: bytes) -> str | None:
+    """Id of the task that an order made, by a good answer; None where it names none."""
+    task = None
+    with contextlib.suppress(msgspec.MsgspecError):
+        task = _decode_ids(_read(body).data).taskId
+    return task if isinstance(task, str) and task else None
+
+
+def amount(body: bytes) -> float | None:
+    """The number that a good answer consists of; None where it is none."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        return _decode_number(_read(body).data)
+    return None
 
 
 def _judge_task(asked: str, data: bytes, task: str, facts: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import requests.auth
@@ -9,7 +10,12 @@ import requests.auth
 from kie_notes.errors import AuthenticationError
 
 if TYPE_CHECKING:
+    import logging
+
     from kie_notes.errors import ApiError
+
+#: Characters of the shortest key that is looked for in answers: a shorter one is none, and stands in many by chance.
+_SHORTEST = 8
 
 
 class Bearer(requests.auth.AuthBase):
@@ -17,6 +23,9 @@ class Bearer(requests.auth.AuthBase):
 
     def __init__(self, key: str) -> None:
         self._key = key
+        pattern = "".join(map(_spelt, key)) if len(key) >= _SHORTEST else "(?!)"
+        self._text = re.compile(pattern)
+        self._bytes = re.compile(pattern.encode())
 
     def check(self, url: str) -> None:
         """Raise what is wrong with the key, before anything is sent to ``url``.
@@ -33,13 +42,49 @@ class Bearer(requests.auth.AuthBase):
             msg = "the key holds characters that no key has (a line break, or a letter outside ASCII?)"
             raise AuthenticationError(msg, url=url)
 
+    def cut_out(self, body: bytes) -> tuple[bytes, bool]:
+        """Give a body without the key, and whether it was there."""
+        body, found = self._bytes.subn(b"***", body)
+        return body, bool(found)
+
+    def hidden(self, text: str) -> str:
+        """Give a text without the key."""
+        return self._text.sub("***", text)
+
     def hide_in(self, fault: ApiError) -> None:
-        """Take the key out of an error about an answer that held it."""
-        if self._key:
-            fault.args = tuple(str(part).replace(self._key, "***") for part in fault.args)
-            fault.body = fault.body.replace(self._key.encode(), b"***")
+        """Take the key out of an error: out of its text and its causes, and out of reach of their frames.
+
+        Frames of the HTTP library hold the header; tools that show local variables beside a traceback would show it.
+        """
+        fault.args = tuple(self.hidden(str(part)) for part in fault.args)
+        link: BaseException | None = fault
+        while link is not None:
+            link.__traceback__ = None
+            inner = link.__cause__ or link.__context__
+            if inner is not None and self._text.search(f"{inner} {inner!r}"):
+                link.__cause__ = link.__context__ = inner = None
+            link = inner
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the key out of a log line: urllib3 tells of header lines that it cannot read, whatever they hold."""
+        told = record.getMessage()
+        if self._text.search(told):
+            record.msg, record.args, record.exc_info = self.hidden(told), (), None
+        return True
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the key into one request."""
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
+
+
+def _spelt(letter: str) -> str:
+    r"""How a letter of the key may come back: as it is, or as texts in JSON, Python and addresses have it.
+
+    >>> _spelt("a"), bool(re.fullmatch(_spelt("/"), r"\/")), bool(re.fullmatch(_spelt("/"), "%2f"))
+    ('a', True, True)
+    """
+    if letter.isalnum() or letter in "-._~":
+        return re.escape(letter)
+    code = f"{ord(letter):02x}"
+    return rf"(?:\\*{re.escape(letter)}|(?i:%{code}|\\+u00{code}))"

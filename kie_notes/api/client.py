@@ -7,8 +7,9 @@ carried out, and paid for, already.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
+import ssl
 import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ import requests
 import stamina
 import urllib3
 
-from kie_notes.api.answers import judge, retry_after
+from kie_notes.api.answers import amount, judge, new_task, retry_after
 from kie_notes.api.bearer import Bearer
 from kie_notes.api.pace import Pace
 from kie_notes.api.packing import start_of
@@ -111,6 +112,7 @@ class KieClient:
         self.session.headers["User-Agent"] = _user_agent()
         self.session.trust_env = not local  # a proxy from the environment cannot reach this machine's loopback
         self._auth = Bearer((api_key or os.environ.get("KIE_API_KEY") or "").strip())
+        logging.getLogger("urllib3.connection").addFilter(self._auth)
         self._timeout = (connect_timeout, read_timeout)
         self._total_timeout = total_timeout
         self._attempts = attempts
@@ -135,6 +137,7 @@ class KieClient:
     def close(self) -> None:
         """Close the connections that are kept open."""
         self.session.close()
+        logging.getLogger("urllib3.connection").removeFilter(self._auth)
 
     def midi_record(self, task: str, *, attempts: int | None = None) -> bytes:
         """Fetch what the service has on a MIDI task, byte for byte: ``parse_record`` reads it.
@@ -172,11 +175,11 @@ class KieClient:
     def credits(self) -> float:
         """Ask how many credits the account has left."""
         body = self._retrying("GET", "/api/v1/chat/credit", {}, None)
-        data = json.loads(body).get("data")
-        if isinstance(data, bool) or not isinstance(data, int | float):
+        left = amount(body)
+        if left is None:
             msg = f"{self.base_url}/api/v1/chat/credit: expected a number of credits, got {start_of(body)}"
             raise BadResponseError(msg, url=self.base_url, body=body)
-        return float(data)
+        return left
 
     def generate_midi(
         self, separation_task: str, *, callback_url: str = NO_CALLBACK, audio_id: str | None = None
@@ -261,9 +264,8 @@ class KieClient:
     def _create(self, path: str, fields: dict[str, str]) -> str:
         """Send the request for a task once, and give the task's id."""
         body = self._retrying("POST", path, {}, fields)
-        data = json.loads(body).get("data")
-        task = data.get("taskId") if isinstance(data, dict) else None
-        if not isinstance(task, str) or not task:
+        task = new_task(body)
+        if task is None:
             url = self.base_url + path
             msg = f"{url}: the request was accepted, but the answer names no task: {start_of(body)}"
             raise AmbiguousError(msg, url=url, body=body)
@@ -293,11 +295,11 @@ class KieClient:
                     self._task_pace.wait(path + query.get("taskId", ""))
                 else:
                     self._submit_pace.wait()
-                pause = self._resume_at - time.monotonic()
-                if pause > 0 and attempts == 1:
-                    msg = f"the service asked to wait, for {pause:.0f} s more"
-                    raise RateLimitError(msg, url=self.base_url + path, retry_after=pause)
-                time.sleep(max(0.0, pause))
+                while (pause := self._resume_at - time.monotonic()) > 0:  # it may grow meanwhile
+                    if attempts == 1:
+                        msg = f"the service asked to wait, for {pause:.0f} s more"
+                        raise RateLimitError(msg, url=self.base_url + path, retry_after=pause)
+                    time.sleep(pause)
                 return self._exchange(method, path, query, fields)
         raise AssertionError  # pragma: no cover -- the last attempt returns or raises
 
@@ -317,16 +319,21 @@ class KieClient:
         url = self.base_url + path + (f"?{urlencode(query)}" if query else "")
         asked = f"{method} {url}"
         self._auth.check(url)
+        held = False
         try:
-            status, headers, body = self._send(method, url, fields)
+            status, place, wait, body, held = self._send(method, url, fields)
             if 300 <= status < 400:
-                place = headers.get("Location", "")[:200] or "no place"
-                msg = f"{asked}: HTTP {status} leads to {place!r}, where the key is not sent"
+                msg = f"{asked}: HTTP {status} leads to {place[:200] or 'no place'!r}, where the key is not sent"
                 raise RefusedError(msg, url=url, status=status, body=body)
-            wait = retry_after(headers.get("Retry-After"))
             judge(asked, url=url, status=status, body=body, wait=wait, task=query.get("taskId"))
+            if held:
+                told = "the answer holds the key that was sent with the request, and is not taken"
+                echo = BadResponseError(f"{asked}: HTTP {status}, {told}", url=url, status=status)
+                echo.passing = False
+                raise echo
         except ApiError as fault:
             self._auth.hide_in(fault)
+            fault.body = b"" if held else fault.body  # what is kept is kept byte for byte, or not at all
             if isinstance(fault, RateLimitError):
                 with self._resume_lock:  # the account is limited, not the one task: every thread waits
                     self._resume_at = max(self._resume_at, time.monotonic() + (fault.retry_after or 2.0))
@@ -336,18 +343,20 @@ class KieClient:
             raise AmbiguousError(msg, url=url, status=fault.status, code=fault.code, body=fault.body) from fault
         return body
 
-    def _send(
-        self, method: str, url: str, fields: dict[str, str] | None
-    ) -> tuple[int, requests.structures.CaseInsensitiveDict[str], bytes]:
-        """Send one request and read its answer to the end."""
+    def _send(self, method: str, url: str, fields: dict[str, str] | None) -> tuple[int, str, float | None, bytes, bool]:
+        """Send one request and read its answer to the end.
+
+        Gives the status, ``Location``, the seconds to wait, the body without the key, and whether it held the key.
+        """
         try:
             with self.session.request(
                 method, url, json=fields, auth=self._auth, timeout=self._timeout, allow_redirects=False, stream=True
             ) as answer:
-                return answer.status_code, answer.headers, self._read(answer, url)
+                place = self._auth.hidden(answer.headers.get("Location", ""))
+                wait = retry_after(answer.headers.get("Retry-After"))
+                return answer.status_code, place, wait, *self._auth.cut_out(self._read(answer, url))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as fault:
-            unsent = isinstance(fault, requests.ConnectTimeout) or "NewConnectionError" in str(fault)
-            if method == "GET" or unsent:
+            if method == "GET" or _unsent(fault):
                 raise NoAnswerError(f"{method} {url}: {_reason(fault)}", url=url) from fault
             msg = f"{method} {url}: {_reason(fault)}; the request may have been carried out all the same"
             raise AmbiguousError(msg, url=url) from fault
@@ -361,16 +370,23 @@ class KieClient:
             pieces.append(piece)
             size += len(piece)
             if size > self._max_bytes:
-                msg = (
-                    f"{url}: HTTP {answer.status_code}, the answer is larger than max_bytes={self._max_bytes} "
-                    f"and begins {start_of(pieces[0])}"
-                )
-                fault = BadResponseError(msg, url=url, status=answer.status_code, body=pieces[0])
+                start = start_of(self._auth.cut_out(b"".join(pieces))[0])
+                told = f"the answer is larger than max_bytes={self._max_bytes} and begins {start}"
+                msg = f"{url}: HTTP {answer.status_code}, {told}"
+                fault = BadResponseError(msg, url=url, status=answer.status_code)
                 fault.passing = False
                 raise fault
             if time.monotonic() > end:
                 raise requests.Timeout(f"the answer was still coming after {self._total_timeout} s")
         return b"".join(pieces)
+
+
+def _unsent(fault: BaseException | None) -> bool:
+    """Whether a request never went out: nobody was reached, or whoever was reached could not prove its name."""
+    before = requests.ConnectTimeout | urllib3.exceptions.NewConnectionError | ssl.SSLCertVerificationError
+    while fault is not None and not isinstance(fault, before):
+        fault = fault.__cause__ or fault.__context__
+    return fault is not None
 
 
 def _reason(fault: Exception) -> str:

@@ -148,7 +148,9 @@ def parse_record(body: bytes | str | dict[str, Any], *, task: str | None = None,
     Raises
     ------
     RecordError
-        If the body is no JSON object, says nothing about a task, or is nested deeper than any record.
+        If the body is no JSON object, says nothing about a task, is nested deeper than any record, holds several lists
+        of instruments that differ, or has a key twice around them that is read. A note or an instrument with a key
+        twice is among the rejects.
 
     Examples
     --------

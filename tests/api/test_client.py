@@ -4,11 +4,14 @@ import json
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
+import traceback
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import trustme
 
 from kie_notes.api.answers import retry_after
 from kie_notes.api.client import NO_CALLBACK, KieClient
@@ -49,7 +52,7 @@ def client(sandbox):
 class Canned:
     """A server that gives the same answer to everything and remembers what came."""
 
-    def __init__(self, status=200, body=b"{}", headers=()):
+    def __init__(self, status=200, body=b"{}", headers=(), tls=None):
         self.seen = []
         seen = self.seen
 
@@ -70,6 +73,9 @@ class Canned:
                 pass
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # a client that hangs up
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self):
@@ -307,13 +313,39 @@ def test_a_post_that_was_refused_for_its_rate_is_sent_again(sandbox, client):
     assert sandbox.created == [task]
 
 
-def test_a_post_that_reached_nobody_is_no_ambiguity():
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with KieClient(api_key=KEY, base_url=url) as client, pytest.raises(NoAnswerError) as caught:
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "https://nowhere.invalid"])
+def test_a_post_that_reached_nobody_is_no_ambiguity(monkeypatch, address):
+    monkeypatch.setenv("NO_PROXY", "*")
+    with KieClient(api_key=KEY, base_url=address) as client, pytest.raises(NoAnswerError) as caught:
         client.generate_midi("s1")
     assert type(caught.value) is NoAnswerError
+
+
+def test_a_post_to_whoever_cannot_prove_its_name_is_no_ambiguity():
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with Canned(tls=context) as server:
+        url = server.url.replace("http://127.0.0.1", "https://localhost")
+        with KieClient(api_key=KEY, base_url=url) as client, pytest.raises(NoAnswerError) as caught:
+            client.generate_midi("s1")
+        assert type(caught.value) is NoAnswerError
+        assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b',"n":' + b"1" * 5000, b',"n":"\xff"', b',"n":' + b"[" * 900 + b"]" * 900, b',"n":1e999', b',"taskId":"t1"'],
+)
+def test_the_id_of_a_new_task_is_read_whatever_stands_beside_it(rest):
+    body = b'{"code":200,"msg":"success","data":{"taskId":"t1"' + rest + b"}}"
+    assert ask(body=body, act=lambda client: client.generate_midi("s1"))[0] == "t1"
+
+
+@pytest.mark.parametrize("code", [b"[1]", b"{}", b"1e999", b"NaN", b'"x"', b"1" * 5000])
+def test_a_code_that_is_no_number_is_an_error_of_the_tree(code):
+    with pytest.raises(BadResponseError, match="HTTP 200, expected a"):
+        ask(body=b'{"data":null,"code":' + code + b"}")
 
 
 def test_the_other_records_are_given_too(client):
@@ -489,7 +521,100 @@ def test_a_key_that_the_service_echoes_is_hidden():
     with pytest.raises(ServerError) as caught:
         ask(body={"code": 500, "msg": f"bad key Bearer {KEY}"})
     assert "bad key Bearer ***" in str(caught.value)
-    assert KEY.encode() not in caught.value.body
+    assert caught.value.body == b""
+
+
+def test_an_answer_that_holds_the_key_is_refused_and_asked_for_once():
+    body = {"code": 200, "data": {"taskId": "t1", "successFlag": 0, "callbackUrl": f"https://a.invalid/?{KEY}"}}
+    with Canned(body=json.dumps(body).encode()) as server, KieClient(api_key=KEY, base_url=server.url) as client:
+        with pytest.raises(BadResponseError, match="the answer holds the key that was sent with the request") as caught:
+            client.midi_record("t1")
+        assert (caught.value.passing, caught.value.body, len(server.seen)) == (False, b"", 1)
+
+
+ODD = "k+/=\"'\\ 0123456789"
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        ODD,
+        r"k+/=\"'\\ 0123456789",  # JSON
+        r"k+\/=\"'\\ 0123456789",  # JSON as PHP writes it
+        r"k\u002b\u002F\u003D\u0022\u0027\u005C\u00200123456789",
+        "k+/%3D%22%27%5C%200123456789",
+        "k%2b%2f%3d%22%27%5c%200123456789",
+    ],
+)
+def test_a_key_is_recognised_in_every_spelling(spelt):
+    with (
+        Canned(500, f"<p>{spelt}</p>".encode()) as server,
+        KieClient(api_key=ODD, base_url=server.url, attempts=1) as client,
+        pytest.raises(ServerError) as caught,
+    ):
+        client.credits()
+    assert "no JSON: '<p>***</p>'" in str(caught.value)
+
+
+def test_a_key_at_the_end_of_what_is_shown_is_not_shown_by_half():
+    with pytest.raises(ServerError, match="HTTP 500") as caught:
+        ask(500, b"x" * 110 + KEY.encode())
+    assert KEY[:6] not in str(caught.value)
+
+
+def test_a_short_key_does_not_make_every_answer_suspicious():
+    body = json.dumps({"code": 200, "data": 1.5}).encode()
+    with Canned(body=body) as server, KieClient(api_key="data", base_url=server.url) as client:
+        assert client.credits() == 1.5
+
+
+def shown(fault):
+    """A traceback with local variables, without the test's own frame."""
+    fault.__traceback__ = fault.__traceback__.tb_next
+    return "".join(traceback.TracebackException.from_exception(fault, capture_locals=True).format())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"HTTP/1.1 {KEY}\r\n\r\n",
+        f"{KEY}\r\n\r\n",
+        f"HTTP/1.1 200 {KEY}\r\n{KEY} is no header\r\nContent-Length: 2\r\n\r\n{{}}",
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n",
+        f"HTTP/1.1 302 OK\r\nLocation: http://[{KEY}\r\nContent-Length: 0\r\n\r\n",
+        f"HTTP/1.1 429 OK\r\nRetry-After: {KEY}\r\nContent-Length: {len(KEY)}\r\n\r\n{KEY}",
+        f"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{KEY}",
+    ],
+)
+def test_a_key_in_a_broken_answer_is_in_no_traceback_local_variable_or_log_line(caplog, answer):
+    caplog.set_level(logging.DEBUG)
+
+    def speak():
+        with line.accept()[0] as one:
+            one.recv(65536)
+            one.sendall(answer.encode())
+            one.shutdown(socket.SHUT_WR)
+            one.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        thread = threading.Thread(target=speak)
+        thread.start()
+        url = f"http://127.0.0.1:{line.getsockname()[1]}"
+        with KieClient(api_key=KEY, base_url=url, attempts=1) as client, pytest.raises(ApiError) as caught:
+            client.midi_record("t1")
+        thread.join()
+    told = shown(caught.value)
+    assert "midi_record" in told
+    assert KEY not in told + "".join(record.getMessage() + str(record.exc_text) for record in caplog.records)
+
+
+def test_the_header_is_in_no_local_variable_of_a_traceback(client):
+    with pytest.raises(NoAnswerError) as caught:
+        client.midi_record("drop9-1", attempts=1)
+    assert caught.value.__cause__ is not None
+    told = shown(caught.value)
+    assert KEY not in told
+    assert "IncompleteRead" in told or "Connection" in told
 
 
 def test_an_address_with_a_password_is_refused_without_showing_it():
