@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -109,6 +111,9 @@ def test_the_command_line_reads_a_key_from_env_file(run, tmp_path, sandbox):
         (["describe", "--store", "nowhere"], "nowhere is no store; 'fetch' and 'ingest' make one"),
         (["plot", "x", "y.png", "--kind", "pie"], "'pie' is not one of"),
         (["dance"], "No such command 'dance'"),
+        (["submit"], "expected separations: as arguments, with --file, '-' for stdin, or --pending"),
+        (["submit", "s1", "--pending"], "or --pending, not both"),
+        (["separate", "m1"], "expected MUSIC_TASK:AUDIO_ID, or an address with --url, got 'm1'"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_was_expected(run, arguments, message):
@@ -138,8 +143,15 @@ def test_status_counts_and_explains(run, filled):
     assert done.returncode == 0
     assert "complete" in done.stdout
     assert "MIDI generation failed" in done.stdout
+    assert "answers sealed, 0 waiting to be" in done.stdout
     rows = [json.loads(line) for line in run("status", "--store", filled, "--json").stdout.splitlines()]
-    assert {row["state"] for row in rows} == {"complete", "empty", "failed", "pending"}
+    assert {row["state"]: row["tasks"] for row in rows if row["about"] == "count"} == {
+        "complete": 9,
+        "empty": 1,
+        "failed": 1,
+        "pending": 1,
+    }
+    assert [row["task"] for row in rows if row["about"] == "open"] == ["e6a0bb5af924bcf84b48c3a96cf65ef0"]
 
 
 def test_describe_gives_a_row_per_task_or_instrument(run, filled):
@@ -170,14 +182,153 @@ def test_notes_leave_as_midi_and_come_back_the_same(run, filled, tmp_path):
     assert pl.read_parquet(tmp_path / "back.parquet").equals(stored)
 
 
-def test_submit_enters_the_new_tasks(run, tmp_path):
+def lines(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_submit_enters_the_new_tasks(run):
     done = run("submit", "s1", "unknown-2", "--store", "new", "--json")
     assert done.returncode == 3
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rows = lines(done)
     assert [row["state"] for row in rows] == ["submitted", "refused"]
-    listed = run("status", "--store", "new", "--json").stdout
-    assert json.loads(listed)["task"] == rows[0]["task"]
+    assert [row["task"] for row in lines(run("list", "--store", "new", "--json"))] == [rows[0]["task"]]
     assert run("fetch", "--pending", "--store", "new").returncode == 0
+
+
+def test_orders_come_from_arguments_a_file_and_stdin(run, tmp_path):
+    (tmp_path / "orders.csv").write_text("separation_task,audio_id,label\ns2,stem1,choir\n")
+    done = run("submit", "s1", "-", "--file", "orders.csv", "--label", "rest", "--json", stdin="# mine\ns3\n")
+    assert done.returncode == 0, done.stderr
+    assert [(row["separation_task"], row["audio_id"], row["label"]) for row in lines(done)] == [
+        ("s1", None, "rest"),
+        ("s3", None, "rest"),
+        ("s2", "stem1", "choir"),
+    ]
+
+
+def test_a_bad_line_of_orders_is_named_and_nothing_is_sent(run, tmp_path, sandbox):
+    made = len(sandbox.created)
+    (tmp_path / "orders.csv").write_text("separation_task,genre\ns1,jazz\n")
+    done = run("submit", "s0", "--file", "orders.csv")
+    assert done.returncode == 1
+    assert "orders.csv, line 1: expected the columns separation_task, audio_id, label" in done.stderr
+    assert len(sandbox.created) == made
+
+
+def test_what_was_sent_is_not_sent_again_unless_a_person_says_so(run, sandbox):
+    made = len(sandbox.created)
+    assert run("submit", "s1").returncode == 0
+    done = run("submit", "s1", "--json")
+    assert (done.returncode, len(sandbox.created)) == (0, made + 1)
+    assert lines(done)[0]["reason"].startswith("sent before, on 20")
+    assert run("submit", "s1", "--again").returncode == 0
+    assert len(sandbox.created) == made + 2
+
+
+def test_an_unclear_order_ends_with_3_and_status_says_what_to_do(run):
+    assert run("submit", "lost-1").returncode == 3
+    told = run("status").stdout
+    assert (
+        "orders without a clear answer: 'fetch' the task if you find it on the service's site, else --again (1):"
+        in told
+    )
+    assert "lost-1" in told
+
+
+def test_orders_that_a_wrong_key_left_are_sent_with_pending(run):
+    done = run("submit", "s1", "s2", key="wrong")
+    assert done.returncode == 4
+    assert "orders never sent: 'submit --pending', 'separate --pending' (2):" in run("status").stdout
+    done = run("submit", "--pending", "--json")
+    assert (done.returncode, [row["state"] for row in lines(done)]) == (0, ["submitted", "submitted"])
+
+
+def test_ctrl_c_in_submitting_says_what_remains(tmp_path):
+    with Sandbox() as service:
+        command = [sys.executable, "-m", "kie_notes.cli", "submit", *(f"s{at}" for at in range(25))]
+        environment = os.environ | {"KIE_API_KEY": service.key, "KIE_BASE_URL": service.url}
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+            while len(service.created) < 20:
+                time.sleep(0.01)
+            time.sleep(0.5)  # now the 21st waits for its turn
+            worker.send_signal(signal.SIGINT)
+            told = worker.communicate(timeout=30)[1]
+        assert worker.returncode == 130
+        assert "5 orders remain planned in kie-store: --pending sends them" in told
+        assert len(service.created) == 20
+
+
+def test_the_whole_chain_on_the_command_line(run):
+    song = lines(run("separate", "m1:song1", "--label", "choir", "--json"))[0]
+    assert song["state"] == "submitted"
+    assert run("watch").returncode == 0
+    orders = run("list", "orders").stdout
+    assert orders.startswith("separation_task,audio_id\n")
+    done = run("submit", "-", "--json", stdin=orders)
+    tasks = [row["task"] for row in lines(done)]
+    assert run("fetch", *tasks, "--with-song").returncode == 0
+    lineage = lines(run("list", "lineage", "--json"))
+    assert [(row["task"], row["stem"], row["label"]) for row in lineage] == [
+        (tasks[0], "Vocals", "choir"),
+        (tasks[1], "Instrumental", "choir"),
+    ]
+    assert len(lines(run("list", "songs", "--json"))) == 2
+    assert len(lines(run("list", "stems", "--json"))) == 2
+    assert len(lines(run("list", "submissions", "--json"))) == 3
+
+
+def test_a_separation_can_be_named_when_fetching(run):
+    separation = lines(run("separate", "--url", "https://example.com/a.mp3", "--store", "one", "--json"))[0]["task"]
+    task = lines(run("submit", separation, "--store", "one", "--json"))[0]["task"]
+    done = run("fetch", task, "--with-song", "--separation", separation, "--store", "two")
+    assert done.returncode == 0, done.stderr
+    assert f"{task}: no song: separation {separation} names no song" in done.stdout
+    assert lines(run("list", "lineage", "--store", "two", "--json"))[0]["separation_task"] == separation
+
+
+def test_watch_ends_with_3_when_something_failed(run):
+    assert run("fetch", "fail-1").returncode == 3
+    done = run("watch", "--json")
+    assert done.returncode == 3
+    assert lines(done) == [{"kind": "midi", "state": "failed", "tasks": 1}]
+
+
+def test_ctrl_c_in_watching_says_what_remains(tmp_path, sandbox, run):
+    run("fetch", "slow999-1", "--deadline", "0.1")
+    before = len(sandbox.requests)
+    command = [sys.executable, "-m", "kie_notes.cli", "watch"]
+    environment = os.environ | {"KIE_API_KEY": sandbox.key, "KIE_BASE_URL": sandbox.url}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+        while len(sandbox.requests) == before:
+            time.sleep(0.01)
+        worker.send_signal(signal.SIGINT)
+        told = worker.communicate(timeout=30)[1]
+    assert worker.returncode == 130
+    assert "1 tasks remain open in kie-store" in told
+    assert "kie-notes: stopped; what came is stored" in told
+
+
+def test_upkeep_says_what_it_did(run, filled):
+    assert "0 answers sealed" in run("seal", "--store", filled).stderr
+    assert "0 parts fewer" in run("compact", "--store", filled).stderr
+    assert "8247 notes before, 8247 now" in run("rebuild", "--store", filled).stderr
+
+
+def test_check_tells_a_damaged_part_and_mends_it(run, filled):
+    assert run("check", "--store", filled).returncode == 0
+    part = next((filled / "notes").glob("*.parquet"))
+    part.write_bytes(b"rubbish")
+    done = run("check", "--store", filled, "--json")
+    assert done.returncode == 3
+    assert lines(done)[0]["fault"] == "part-damaged"
+    assert run("check", "--store", filled, "--repair").returncode == 0
+    assert run("check", "--store", filled).returncode == 0
+
+
+def test_listen_without_keys_says_what_is_wanted(run):
+    done = run("listen", "--port", "0")
+    assert done.returncode == 2
+    assert "no webhook key: set KIE_WEBHOOK_KEYS" in " ".join(done.stderr.split())
 
 
 def test_the_demo_does_the_whole_way(run, tmp_path):
