@@ -121,11 +121,12 @@ def lost(folder: Path, sent: list[Sent]) -> list[str]:
     with Store(folder) as store:
         store.seal()
         known = set(store.scan_tasks().select("task").collect()["task"])
-    raw = pl.scan_parquet(folder / "raw" / "*.parquet").select("task", "body").collect()
-    kept = {task: hashlib.sha256(body).hexdigest() for task, body in raw.iter_rows()}
-    return [
-        one.task for one in sent if one.status == 200 and (one.task not in known or kept.get(one.task) != one.sha256)
-    ]
+    kept: set[tuple[str, str]] = set()  # a task can have several: what was called back, and what the record says
+    for part in folder.glob("raw/*.parquet"):
+        rows = pl.read_parquet(part, columns=["task", "body"]).iter_rows()
+        kept |= {(task, hashlib.sha256(body).hexdigest()) for task, body in rows}
+    taken = [one for one in sent if one.status == 200]
+    return [one.task for one in taken if one.task not in known or (one.task, one.sha256) not in kept]
 
 
 def told(sent: list[Sent]) -> tuple[str, float]:

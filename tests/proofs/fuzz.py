@@ -5,6 +5,7 @@ Where the body is JSON and a record came:
 
 - notes and rejects with an ``index`` together are as many as the notes that stand in the body, counted here anew;
 - every note that was kept is possible;
+- a key that stands twice is noticed, wherever it stands, and however it is spelled;
 - the same JSON, parsed beforehand, gives the same record, unless a key stands twice in it, which parsed JSON hides.
 
 The readers of the other tasks' records and of callbacks raise nothing outside the tree either. A body takes less than
@@ -160,12 +161,14 @@ def whole(digits: str) -> int | float:
 
 def check_record(body: bytes, record: Any) -> int:
     """The number of notes that stand in a body from which a record came."""
-    from kie_notes.api.records import parse_record
+    from kie_notes.api.records import _read_by_types, parse_record
 
     try:
         document, doubled = read(body)
     except (ValueError, RecursionError) as fault:
         raise PromiseError(body, f"a record came of what is no JSON: {fault}") from fault
+    if doubled and _read_by_types(body, "t") is not None:
+        raise PromiseError(body, "a key stands twice, and nobody noticed")
     if isinstance(document, Pairs) and not doubled:
         try:
             beforehand = json.loads(body, parse_int=whole)
