@@ -544,6 +544,15 @@ def test_one_callback_that_cannot_be_written_spoils_no_other(store, port):
     assert sorted(rows(store)) == ["t1", "t2", "t3", "t4"]
 
 
+def test_connections_are_bounded_in_number(store):
+    with receiving(store) as port, contextlib.ExitStack() as lines:
+        for _ in range(500):
+            lines.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert soon(lambda: deliver(port, "t1").status == 503)
+        lines.close()
+        assert soon(lambda: deliver(port, "t1")[:2] == (200, "taken"))
+
+
 def test_what_waits_is_bounded_in_number(store, port, monkeypatch):
     monkeypatch.setattr(work, "WAITING", 3)
     with ThreadPoolExecutor(8) as pool:

@@ -75,9 +75,12 @@ def sift(instruments: object) -> tuple[list[Instrument], list[Reject]]:
             every = [note for key, some in one.pairs if key == "notes" and isinstance(some, list) for note in some]
             rejects += [Reject(position, index, twice, _text(note), reason) for index, note in enumerate(every)]
             notes = []
-        faults = [(index, _doubled_field(note) or note_fault(note)) for index, note in enumerate(notes)]
-        rejects += [Reject(position, index, *fault) for index, fault in faults if fault]
-        good = [_note(notes[index]) for index, fault in faults if not fault]
+        good: list[Note] = []
+        for index, note in enumerate(notes):
+            if fault := _doubled_field(note) or note_fault(note):
+                rejects.append(Reject(position, index, *fault))
+            else:
+                good.append(_note(note))
         is_drum = fields.get("is_drum")
         kept.append(Instrument(str(fields.get("name") or ""), good, is_drum if isinstance(is_drum, bool) else None))
     return kept, rejects

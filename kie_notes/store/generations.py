@@ -279,6 +279,9 @@ def clear(root: Path, ledger: Ledger) -> None:
         if folder.name.isdecimal() and folder not in known:
             with suppress(FileNotFoundError):
                 shutil.rmtree(folder)
+    for file in (root / "tmp").glob("*-*-part-*.parquet"):
+        if root / "parts" / file.name.partition("-")[0] not in known:
+            file.unlink(missing_ok=True)
 
 
 def outdated(db: sqlite3.Connection) -> list[list[Segment]]:
