@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,9 @@ _UNCLEAR = 3
 _LATER = (AuthenticationError, CreditsError, MaintenanceError, NoAnswerError, RateLimitError)
 
 #: What a person can do about an order that is unknown.
-DECIDE = "the task may exist: if you find its id on the service's site, fetch it; again=True sends a second order"
+DECIDE = (
+    "the task may exist: if you find its id on the service's site, fetch it; again=True (--again) sends a second order"
+)
 
 
 def submit(
@@ -226,18 +229,15 @@ def _deliver(
             before = submissions.rows(db, ids)
             recent = submissions.sent_since(db, int((time.time() - _SECONDS) * 1000))
         due = [order for order in before if order.state == "planned"]
-        shown = bar(unit="order", total=len(due), progress=progress)
-        try:
+        with bar(unit="order", total=len(due), progress=progress) as shown, ThreadPoolExecutor(1) as hand:
             for order in _paced(due, [moment / 1000 for moment in recent]):
-                state, stop = _send(order, ledger, client)
+                state, stop = hand.submit(_send, order, ledger, client).result()  # Ctrl-C waits for the order in hand
                 unclear = unclear + 1 if state == "unknown" else 0
                 if unclear == _UNCLEAR:
                     stop = ("planned", f"{_UNCLEAR} orders in a row had no clear answer, and no more were sent")
                 if stop is not None:
                     break
                 shown.update()
-        finally:
-            shown.close()
         with ledger.transaction("DEFERRED") as db:
             now = submissions.rows(db, ids)
             earlier = {
@@ -274,15 +274,13 @@ def _send(order: Submission, ledger: Ledger, client: KieClient) -> tuple[str, tu
         submissions.sending(db, order.id)
     try:
         task = _made(order, client)
-    except BaseException as fault:
+    except Exception as fault:  # noqa: BLE001 -- whatever it is, nobody knows what became of the order
         clear = isinstance(fault, ApiError) and not isinstance(fault, AmbiguousError)
         state: Literal["planned", "refused", "unknown"]
         state = "unknown" if not clear else "planned" if isinstance(fault, _LATER) else "refused"
         told = str(fault) if isinstance(fault, ApiError) else f"{type(fault).__name__} while it was sent"
         with ledger.transaction() as db:
             submissions.answered(db, order.id, state, told)
-        if not isinstance(fault, Exception):
-            raise
         if state != "planned":
             return state, None
         return state, ("unsent" if isinstance(fault, AuthenticationError | CreditsError) else "planned", told)
@@ -318,5 +316,5 @@ def _told(order: Submission, state: str | None) -> str:
     """What is to be said of an order that was sent before, and not now."""
     moment = datetime.fromtimestamp((order.sent_at or 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if order.state == "submitted":
-        return f"sent before, on {moment}, and the task is {state}; again=True sends a second order"
+        return f"sent before, on {moment}, and the task is {state}; again=True (--again) sends a second order"
     return f"sent before, on {moment}, without a clear answer: {order.reason}"

@@ -111,7 +111,7 @@ def test_what_was_sent_before_is_told_and_not_sent_again(store, client, sandbox)
     assert posts(sandbox) == ["s1", "s2"]
     assert second["task"][0] == first["task"][0]
     assert "sent before, on 20" in second["reason"][0]
-    assert "the task is pending; again=True sends a second order" in second["reason"][0]
+    assert "the task is pending; again=True (--again) sends a second order" in second["reason"][0]
 
 
 def test_an_order_without_a_clear_answer_waits_for_a_person(store, client, sandbox):
@@ -119,7 +119,7 @@ def test_an_order_without_a_clear_answer_waits_for_a_person(store, client, sandb
     assert "may have been carried out all the same" in first["reason"][0]
     second = submit(["lost-1"], store, client)
     assert second["state"].to_list() == ["unknown"]
-    assert "again=True sends a second order" in second["reason"][0]
+    assert "again=True (--again) sends a second order" in second["reason"][0]
     assert posts(sandbox) == ["lost-1"]
     assert submit(["lost-1"], store, client, again=True)["state"].to_list() == ["unknown"]
     assert posts(sandbox) == ["lost-1", "lost-1"]
@@ -236,7 +236,7 @@ def test_a_process_that_is_killed_leads_to_no_second_request(store, client, sand
         time.sleep(pause)
         worker.send_signal(signal.SIGKILL)
     table = submit([f"s{at}" for at in range(15)], store, client)
-    arrived = Counter(posts(sandbox))
+    arrived = Counter(filter(None, posts(sandbox)))  # a head whose body was cut off by the kill orders nothing
     assert max(arrived.values()) == 1
     unknown = table.filter(state="unknown")["separation_task"].to_list()
     assert len(unknown) <= 1
@@ -254,8 +254,7 @@ def test_ctrl_c_leaves_the_rest_planned(store, client, sandbox):
         worker.send_signal(signal.SIGINT)
         assert b"KeyboardInterrupt" in worker.communicate(timeout=20)[1]
     counts = Counter(store.submissions()["state"])
-    assert counts["sending"] == 0
-    assert counts["unknown"] <= 1
+    assert counts["sending"] == counts["unknown"] == 0  # the order in hand was ended
     assert counts["planned"] > 0
     submit_pending(store, client)
     assert max(Counter(posts(sandbox)).values()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import requests.auth
@@ -26,6 +27,7 @@ class Bearer(requests.auth.AuthBase):
         pattern = "".join(map(_spelt, key)) if len(key) >= _SHORTEST else "(?!)"
         self._text = re.compile(pattern)
         self._bytes = re.compile(pattern.encode())
+        self._packed = _in_base64(key) if len(key) >= _SHORTEST else []
 
     def check(self, url: str) -> None:
         """Raise what is wrong with the key, before anything is sent to ``url``.
@@ -44,12 +46,17 @@ class Bearer(requests.auth.AuthBase):
 
     def cut_out(self, body: bytes) -> tuple[bytes, bool]:
         """Give a body without the key, and whether it was there."""
-        body, found = self._bytes.subn(b"***", body)
-        return body, bool(found)
+        clean = self._bytes.sub(b"***", body)
+        for form in self._packed:
+            clean = clean.replace(form.encode(), b"***")
+        return clean, clean != body
 
     def hidden(self, text: str) -> str:
         """Give a text without the key."""
-        return self._text.sub("***", text)
+        text = self._text.sub("***", text)
+        for form in self._packed:
+            text = text.replace(form, "***")
+        return text
 
     def hide_in(self, fault: ApiError) -> None:
         """Take the key out of an error: out of its text and its causes, and out of reach of their frames.
@@ -60,17 +67,21 @@ class Bearer(requests.auth.AuthBase):
         link: BaseException | None = fault
         while link is not None:
             link.__traceback__ = None
+            vars(link).pop("request", None)  # of requests' errors: the header is in it
             inner = link.__cause__ or link.__context__
-            if inner is not None and self._text.search(f"{inner} {inner!r}"):
+            if inner is not None and self._holds(f"{inner} {inner!r}"):
                 link.__cause__ = link.__context__ = inner = None
             link = inner
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Take the key out of a log line: urllib3 tells of header lines that it cannot read, whatever they hold."""
         told = record.getMessage()
-        if self._text.search(told):
+        if self._holds(told):
             record.msg, record.args, record.exc_info = self.hidden(told), (), None
         return True
+
+    def _holds(self, text: str) -> bool:
+        return self.hidden(text) != text
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the key into one request."""
@@ -88,3 +99,17 @@ def _spelt(letter: str) -> str:
         return re.escape(letter)
     code = f"{ord(letter):02x}"
     return rf"(?:\\*{re.escape(letter)}|(?i:%{code}|\\+u00{code}))"
+
+
+def _in_base64(key: str) -> list[str]:
+    """What is the same in the base64 of every text in which the key stands, as JSON and addresses have it.
+
+    >>> _in_base64("sesame01")
+    ['Nlc2FtZTAx', 'c2VzYW1lMD', 'zZXNhbWUwM']
+    """
+    found = []
+    for before in range(3):  # bytes that share its first letters
+        text = b64encode(b" " * before + key.encode("utf-8", "replace")).decode()
+        form = text[-(-8 * before // 6) : (before + len(key)) * 8 // 6]
+        found += [form, form.replace("/", "\\/"), form.replace("+", "-").replace("/", "_")]
+    return sorted(set(found))

@@ -142,7 +142,8 @@ def check(
     from kie_notes.store.repair import repair as mend
 
     found = mend(store) if repair else look(store)
-    show(found, as_json=as_json)
+    if found.height:
+        show(found, as_json=as_json)
     remain = found.filter(~found["done"]).height if repair else found.height
     typer.echo(f"{remain} faults" + (" remain" if repair else ""), err=True)
     raise typer.Exit(3 if remain else 0)

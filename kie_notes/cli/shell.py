@@ -143,7 +143,7 @@ def show(table: pl.DataFrame, *, as_json: bool, **more: str) -> None:
         tbl_hide_dataframe_shape=True,
         tbl_width_chars=10_000,  # an id that is cut short helps nobody
         tbl_formatting="NOTHING",
-        fmt_str_lengths=200,
+        fmt_str_lengths=500,
         float_precision=2,
     ):
         typer.echo("\n".join(line.rstrip() for line in str(table).splitlines()))
