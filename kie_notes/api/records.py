@@ -243,7 +243,7 @@ def _record(
     return Record(
         task=printable(facts["task"]),
         state=state,
-        audio_id=printable(facts["audio_id"]),
+        audio_id=printable(facts["audio_id"]) or None,
         created_at=_moment(facts["created"]),
         completed_at=_moment(facts["completed"]),
         error_code=next((printable(str(code)) for code in codes if code not in no_error), None),

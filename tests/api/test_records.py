@@ -482,3 +482,8 @@ def test_more_instruments_than_the_table_can_count_are_an_error():
     body = b'{"state": "complete", "instruments": [' + b'{"name": "", "notes": []},' * 65_536 + b"1]}"
     with pytest.raises(RecordError, match="at most 65536 instruments, got 65537"):
         parse_record(body)
+
+
+@pytest.mark.parametrize("form", [lambda body: body, json.dumps])
+def test_an_audio_id_without_a_letter_is_none(form):
+    assert parse_record(form(polled(audioId=""))).audio_id is None
