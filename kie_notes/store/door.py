@@ -20,9 +20,10 @@ def check_id(task: object) -> None:
 def check_new(folder: Path) -> None:
     """See that a folder is empty, or say what it is instead."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    names -= {"ledger.sqlite"}  # it has no byte yet
-    if "ledger.sqlite" in names:  # another process was faster
+    ledger = folder / "ledger.sqlite"
+    if ledger.exists() and ledger.stat().st_size:  # another process was faster
         return
+    names -= {"ledger.sqlite", "ledger.sqlite-journal"}  # it has no byte yet
     if {"raw", "parts"} & names and {"notes", "tmp"} & names:
         told = "is missing: 'kie-notes check --repair' makes it anew from the raw answers"
         raise StoreError(f"{folder}: this was a store, but its ledger.sqlite {told}")

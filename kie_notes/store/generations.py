@@ -10,7 +10,6 @@ so that nobody who reads it is disturbed.
 from __future__ import annotations
 
 import filecmp
-import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -102,7 +101,7 @@ def _drop_copy(root: Path, copy: Path, original: Path) -> None:
 
 def _point(link: Path, leads: str) -> None:
     """Make a link lead somewhere, or elsewhere, in one step."""
-    aside = link.with_name(f".{link.name}.{os.getpid()}")
+    aside = link.with_name(f".{link.name}")  # one name: what a killed process left is taken away by the next
     aside.unlink(missing_ok=True)
     aside.symlink_to(leads)
     aside.replace(link)

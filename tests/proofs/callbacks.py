@@ -141,11 +141,12 @@ def told(sent: list[Sent]) -> tuple[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Send, measure, look whether all are there; 0 when nothing was lost and the 99th percentile is below a second."""
+    """Send, measure, look whether all are there; 0 when nothing was lost and the 99th percentile is low enough."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs callbacks", description=__doc__)
     parser.add_argument("--rate", type=float, default=200.0, help="callbacks a second")
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long")
     parser.add_argument("--notes", type=int, default=500, help="notes in each")
+    parser.add_argument("--most", type=float, default=1000.0, help="ms that the 99th percentile may take")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "store"
@@ -164,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     words, p99 = told(sent)
     print(words)
     print(f"acknowledged and not in the store: {len(gone)}")
-    return int(bool(gone) or not sent or p99 >= 1000)
+    return int(bool(gone) or not sent or p99 >= args.most)
 
 
 if __name__ == "__main__":
