@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         sort_notes,
     )
     from kie_notes.order_lists import Order, SongOrder, read_orders, read_song_orders
-    from kie_notes.orders import separate, submit, submit_pending
+    from kie_notes.orders import separate, settle_order, submit, submit_pending
     from kie_notes.plots import piano_roll
     from kie_notes.store import Store
 
@@ -75,6 +75,7 @@ __all__ = [
     "read_records",
     "read_song_orders",
     "separate",
+    "settle_order",
     "sort_notes",
     "submit",
     "submit_pending",
@@ -106,7 +107,7 @@ _HOMES = {
         "sort_notes",
     ),
     "order_lists": ("Order", "SongOrder", "read_orders", "read_song_orders"),
-    "orders": ("separate", "submit", "submit_pending"),
+    "orders": ("separate", "settle_order", "submit", "submit_pending"),
     "plots": ("piano_roll",),
     "store": ("Store",),
 }

@@ -29,6 +29,7 @@ from kie_notes.errors import (
 from kie_notes.order_lists import Order, SongOrder, as_orders
 from kie_notes.progress import bar
 from kie_notes.store import submissions
+from kie_notes.store.door import check_id
 from kie_notes.store.submissions import Wanted
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ _LATER = (AuthenticationError, CreditsError, MaintenanceError, NoAnswerError, Ra
 
 #: What a person can do about an order that is unknown.
 DECIDE = (
-    "the task may exist: if you find its id on the service's site, fetch it; again=True (--again) sends a second order"
+    "the task may exist: if you find its id on the service's site, say so (settle_order, kie-notes settle);"
+    " again=True (--again) sends a second order"
 )
 
 
@@ -118,9 +120,7 @@ def submit(
         )
         for order in as_orders(separation_tasks, Order)
     ]
-    return _deliver(
-        store, client, lambda db: submissions.plan(db, wanted, again=again), "separation_task", progress=progress
-    )
+    return _deliver(store, client, lambda db: submissions.plan(db, wanted, again=again), "midi", progress=progress)
 
 
 def separate(  # noqa: PLR0913 -- three of them are facts about the orders
@@ -178,7 +178,7 @@ def separate(  # noqa: PLR0913 -- three of them are facts about the orders
             msg = "expected a music task with an audio id, or the address of an audio file, got"
             raise ValueError(f"{msg} {order.source_task!r}")
     return _deliver(
-        store, client, lambda db: submissions.plan(db, wanted, again=again), "music_task", progress=progress
+        store, client, lambda db: submissions.plan(db, wanted, again=again), "separation", progress=progress
     )
 
 
@@ -203,8 +203,50 @@ def submit_pending(store: Store, client: KieClient, *, kind: Ordered = "midi", p
     StoreError
         As for ``submit``.
     """
-    name = "separation_task" if kind == "midi" else "music_task"
-    return _deliver(store, client, lambda db: submissions.planned(db, kind), name, progress=progress)
+    return _deliver(store, client, lambda db: submissions.planned(db, kind), kind, progress=progress)
+
+
+def settle_order(
+    source: str, task: str, store: Store, *, kind: Ordered = "midi", audio_id: str | None = None
+) -> pl.DataFrame:
+    """Say which task an order made whose answer was lost; it is entered, and the order is unknown no more.
+
+    Parameters
+    ----------
+    source
+        What was ordered: the separation task of ``submit``; the music task, or the address, of ``separate``.
+    task
+        The id that you found on the service's site.
+    store
+        Where the order is remembered.
+    kind
+        ``midi`` for an order of ``submit``, ``separation`` for one of ``separate``.
+    audio_id
+        The order's stem or song, where it named one.
+
+    Returns
+    -------
+    One row, as from ``submit`` or ``separate``.
+
+    Raises
+    ------
+    ValueError
+        If there is not one such order that is unknown, or the task is that of another order.
+    StoreError
+        As for ``submit``.
+    """
+    check_id(task)
+    with store.submitting() as ledger, ledger.transaction() as db:
+        submissions.abandon(db)
+        found = submissions.unknown(db, kind, source, audio_id)
+        if len(found) != 1:
+            which = f"{source!r}" + (f" with audio id {audio_id!r}" if audio_id else "")
+            raise ValueError(f"expected one {kind} order of {which} that is unknown, got {len(found)}")
+        if submissions.order_of(db, task) is not None:
+            raise ValueError(f"task {task!r} was made by another order of this store")
+        submissions.submitted(db, found[0], task)
+        now = submissions.rows(db, [found[0].id])
+    return _table(now, kind, None, {})
 
 
 def _sent_with(callback_url: str | None) -> dict[str, str]:
@@ -215,7 +257,7 @@ def _deliver(
     store: Store,
     client: KieClient,
     choose: Callable[[sqlite3.Connection], list[int]],
-    source: str,
+    kind: Ordered,
     *,
     progress: bool,
 ) -> pl.DataFrame:
@@ -245,12 +287,20 @@ def _deliver(
                 for order in before
                 if order.state != "planned"
             }
+    return _table(now, kind, stop, earlier)
+
+
+def _table(
+    orders: list[Submission], kind: Ordered, stop: tuple[str, str] | None, earlier: dict[int, str]
+) -> pl.DataFrame:
+    """Orders for the one who gave them, a row each."""
     import polars as pl
 
     rows = [
         (order.source_task, order.audio_id, order.label, order.task, *_outcome(order, stop, earlier.get(order.id)))
-        for order in now
+        for order in orders
     ]
+    source = "separation_task" if kind == "midi" else "music_task"
     names = (source, "audio_id", "label", "task", "state", "reason")
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 

@@ -453,3 +453,15 @@ def test_watching_brings_tasks_of_every_kind_and_counts_them(store, client):
     store.add(["slow-1"], kind="separation")
     counts = watch(store, client, **QUICK)
     assert counts.rows() == [("midi", "complete", 1), ("midi", "failed", 1), ("separation", "complete", 1)]
+
+
+def test_a_file_of_a_name_that_the_store_has_for_other_music_is_not_taken_in_silence(tmp_path, store):
+    for folder, pitch in (("x", 60), ("y", 72)):
+        (tmp_path / folder).mkdir()
+        notes = [{"pitch": pitch, "start": 0, "end": 1, "velocity": 1}]
+        body = {"state": "complete", "instruments": [{"name": "Flute", "notes": notes}]}
+        (tmp_path / folder / "song.json").write_text(json.dumps(body))
+    assert ingest(tmp_path / "x" / "song.json", store).unread.height == 0
+    assert ingest(tmp_path / "x" / "song.json", store).unread.height == 0
+    (told,) = ingest(tmp_path / "y" / "song.json", store).unread["reason"]
+    assert told == "it names no task, and the store has another answer of 'song'"

@@ -38,7 +38,11 @@ ROOMS = [
 #: Rooms that stand side by side: neither knows the other.
 APART = [({"analysis", "plots", "midi"}, {"api", "store", "collect", "rounds", "orders", "receiver"})]
 #: Public functions without an example in their docstrings: they need a service, or files.
-UNSHOWN = {"collect", "ingest", "piano_roll", "separate", "submit", "submit_pending", "watch", "write_midi"}
+UNSHOWN = {"collect", "ingest", "piano_roll", "separate", "settle_order", "submit"} | {
+    "submit_pending",
+    "watch",
+    "write_midi",
+}
 
 
 def room(module):

@@ -21,7 +21,7 @@ from kie_notes.api.sandbox import Sandbox
 from kie_notes.collect import collect
 from kie_notes.errors import StoreError
 from kie_notes.order_lists import Order, SongOrder, read_orders, read_song_orders
-from kie_notes.orders import _paced, separate, submit, submit_pending
+from kie_notes.orders import _paced, separate, settle_order, submit, submit_pending
 from kie_notes.store import Store
 
 NOBODY = "http://127.0.0.1:9"  # the port of discard: nobody listens
@@ -405,3 +405,52 @@ def test_songs_are_read_as_pairs_and_as_addresses():
 def test_any_text_gives_orders_or_a_line_that_is_wrong(text):
     with contextlib.suppress(ValueError):
         assert all(order.separation_task for order in read_orders(io.StringIO(text)))
+
+
+# What a review found.
+
+
+def test_a_pending_separation_that_is_fetched_stays_a_separation(store, client):
+    (made,) = separate([("m1", "a1")], store, client)["task"]
+    collect([made], store, client, first_look=0, deadline=5, progress=False)
+    assert store.counts().filter(kind="separation").select("state", "tasks").rows() == [("complete", 1)]
+    assert store.scan_stems().collect().height == 2
+
+
+@pytest.mark.parametrize(
+    ("order", "source", "more"),
+    [
+        (lambda *to: submit(["lost-1"], *to), "lost-1", {}),
+        (lambda *to: separate([("lost-1", "a1")], *to), "lost-1", {"kind": "separation", "audio_id": "a1"}),
+    ],
+)
+def test_an_unknown_order_is_settled_by_its_task(store, client, sandbox, order, source, more):
+    order(store, client)
+    made = sandbox.created[-1]
+    assert settle_order(source, made, store, **more).select("task", "state").rows() == [(made, "submitted")]
+    assert order(store, client)["task"].to_list() == [made]
+    assert made in store.open_tasks()["task"]
+    assert len(posts(sandbox)) == 1
+
+
+def test_an_order_that_is_not_unknown_is_not_settled(store, client):
+    (made,) = submit(["s1"], store, client)["task"]
+    with pytest.raises(ValueError, match="expected one midi order of 's1' that is unknown, got 0"):
+        settle_order("s1", "another", store)
+    submit(["lost-1"], store, client)
+    with pytest.raises(ValueError, match=f"task '{made}' was made by another order"):
+        settle_order("lost-1", made, store)
+
+
+def test_a_callback_that_is_faster_than_the_answer_takes_neither_label_nor_kind(store, client, sandbox):
+    failure = b'{"code":500,"msg":"failed","data":{"taskId":"%s"}}'
+
+    class Faster(KieClient):
+        def separate(self, *args, **more):
+            task = super().separate(*args, **more)
+            store.receive([(task, failure % task.encode())])
+            return task
+
+    with Faster(api_key=sandbox.key, base_url=sandbox.url) as faster:
+        separate([("m1", "a1", "choir")], store, faster)
+    assert store.open_tasks().filter(kind="separation")["label"].to_list() == ["choir"]

@@ -223,7 +223,8 @@ def test_callbacks_can_have_a_path_of_their_own(store):
     [
         (lambda: signed("t1", key="another"), "the signature fits no key"),
         (lambda: signed("t2"), "the signature fits no key"),
-        (lambda: signed("t1") | {"X-Webhook-Timestamp": "1"}, "the signature fits no key"),
+        (lambda: signed("t1") | {"X-Webhook-Timestamp": str(int(time.time()) + 9)}, "the signature fits no key"),
+        (lambda: signed("t1") | {"X-Webhook-Timestamp": "1"}, "over the tolerance of 300 s"),
         (dict, "not signed: the header X-Webhook-Timestamp is missing"),
         (lambda: {"X-Webhook-Timestamp": "1760335255"}, "not signed: the header X-Webhook-Signature is missing"),
         (lambda: signed("t1") | {"X-Webhook-Timestamp": "soon"}, "expected whole seconds since 1970"),
@@ -239,7 +240,7 @@ def test_a_forged_callback_is_refused_and_nothing_is_kept(store, port, caplog, h
     assert rows(store) == {}
     (line,) = [one for one in caplog.records if one.name == "kie_notes.receiver"]
     assert line.levelno == logging.WARNING
-    assert line.getMessage().startswith("a callback about task 't1' is refused: ")
+    assert line.getMessage().startswith(("a callback is refused: ", "a callback about task 't1' is refused: "))
     assert KEY not in caplog.text
 
 
@@ -251,7 +252,7 @@ def test_a_forged_callback_changes_nothing_of_a_task_that_is_known(store, port):
 
 def test_a_log_line_cannot_be_broken_by_an_id(port, caplog):
     task = "t1\nWARNING all is well\x1b[2J"
-    assert post(port, callback(task), {}).status == 401
+    assert post(port, callback(task), signed("t1")).status == 401
     assert r"task 't1\nWARNING all is well\x1b[2J' is refused" in caplog.text
 
 
@@ -408,7 +409,12 @@ def exchange(port, *pieces, pause=0.0, timeout=10.0):
     return b""
 
 
-HEAD = b"POST / HTTP/1.1\r\nHost: here\r\n"
+STAMP = str(int(time.time()) + 100)
+HEAD = (
+    f"POST / HTTP/1.1\r\nHost: here\r\nX-Webhook-Timestamp: {STAMP}\r\n"
+    f"X-Webhook-Signature: {sign('t1', STAMP, KEY)}\r\n"
+).encode()
+BARE = b"POST / HTTP/1.1\r\nHost: here\r\n"
 
 
 def test_an_oversized_body_is_refused_before_it_is_read(store, port):
@@ -432,7 +438,7 @@ def test_a_body_that_is_cut_short_is_not_kept(store, port):
     body = callback("t1")
     head = "".join(f"{name}: {value}\r\n" for name, value in signed("t1").items()).encode()
     with socket.create_connection(("127.0.0.1", port)) as line:
-        line.sendall(HEAD + head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
+        line.sendall(BARE + head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
     assert deliver(port, "t2").status == 200
     assert list(rows(store)) == ["t2"]
 
@@ -472,7 +478,7 @@ def test_a_body_may_take_longer_than_a_head(store):
     body = callback("t1")
     with receiving(store, patience=0.2) as port:
         head = "".join(f"{name}: {value}\r\n" for name, value in signed("t1").items()).encode()
-        head = HEAD + head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        head = BARE + head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
         assert exchange(port, head, body[:50], body[50:], pause=0.3).startswith(b"HTTP/1.1 200 ")
 
 
@@ -741,3 +747,15 @@ def test_a_wrong_api_key_is_told_and_callbacks_are_taken_all_the_same(store, cap
         assert soon(lambda: "nothing can be confirmed" in caplog.text)
         assert deliver(port, "t2").word == "taken"
     assert rows(store) == {"t1": ("complete", 2, UNCONFIRMED), "t2": ("complete", 2, UNCONFIRMED)}
+
+
+def test_a_callback_cannot_put_off_the_look_at_its_task(store, port):
+    body = b'{"code":200,"data":{"taskId":"t1","createTime":253402300799000,"successFlag":0}}'
+    assert deliver(port, "t1", body).status == 200
+    assert (store.open_tasks()["expires_at"] < datetime.now(UTC) + timedelta(days=15)).all()
+
+
+def test_what_is_not_signed_is_refused_before_its_body_comes(store, port):
+    with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as line:
+        line.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n")
+        assert line.recv(100).startswith(b"HTTP/1.1 401 ")

@@ -117,6 +117,17 @@ def _read(body: bytes) -> _Answer:
         )
 
 
+def refused(fault: ApiError) -> bool:
+    """Whether an answer to an order says for certain that no task was made."""
+    told = fault.code if fault.code is not None else fault.status
+    unknown = isinstance(fault, RefusedError) and told not in _CODES  # a redirect, or a code without a known meaning
+    if unknown or isinstance(fault, ServerError | BadResponseError):
+        return False
+    with contextlib.suppress(ValueError, RecursionError):
+        return new_task(fault.body) is None
+    return True
+
+
 def new_task(body: bytes) -> str | None:
     """Id of the task that an order made, by a good answer; None where it names none."""
     task = None

@@ -20,7 +20,7 @@ import requests
 import stamina
 import urllib3
 
-from kie_notes.api.answers import amount, judge, new_task, retry_after
+from kie_notes.api.answers import amount, judge, new_task, refused, retry_after
 from kie_notes.api.bearer import Bearer
 from kie_notes.api.pace import Pace
 from kie_notes.api.packing import start_of
@@ -33,7 +33,6 @@ from kie_notes.errors import (
     NotFoundError,
     RateLimitError,
     RefusedError,
-    ServerError,
 )
 
 if TYPE_CHECKING:
@@ -337,7 +336,7 @@ class KieClient:
             if isinstance(fault, RateLimitError):
                 with self._resume_lock:  # the account is limited, not the one task: every thread waits
                     self._resume_at = max(self._resume_at, time.monotonic() + (fault.retry_after or 2.0))
-            if method == "GET" or not isinstance(fault, ServerError | BadResponseError):
+            if method == "GET" or refused(fault):
                 raise
             msg = f"{fault}; the request may have been carried out all the same"
             raise AmbiguousError(msg, url=url, status=fault.status, code=fault.code, body=fault.body) from fault

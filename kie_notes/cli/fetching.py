@@ -59,7 +59,7 @@ def fetch(  # noqa: PLR0913 -- the same words for ids, waits and origins
     from kie_notes.store import Store
 
     tasks = [] if pending else task_ids(ids, file)
-    with Store(store) as kept, client() as service:
+    with Store(existing(store) if pending else store) as kept, client() as service:
         tasks += kept.open_tasks().filter(kind="midi")["task"].to_list() if pending else []
         since = submitted.replace(tzinfo=UTC) if submitted else None
         kept.add(tasks, submitted_at=since, parent=separation)

@@ -66,7 +66,7 @@ def _state_of(kept: Store) -> dict[str, tuple[str, pl.DataFrame]]:
         "sending": ("orders being sent now, or when their process died", orders.filter(state="sending")),
         "refused": ("orders that the service refused: the same order again is sent", orders.filter(state="refused")),
         "unknown": (
-            "orders without a clear answer: 'fetch' the task if you find it on the service's site, else --again",
+            "orders without a clear answer: 'settle' one if you find its task on the service's site, else --again",
             orders.filter(state="unknown"),
         ),
         "aside": ("bodies kept aside, not taken", kept.aside().select("task", "received_at", "source", "reason")),

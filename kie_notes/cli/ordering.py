@@ -134,6 +134,30 @@ def separate(  # noqa: PLR0913 -- a song can be named in four ways
     _tell(table, as_json=as_json)
 
 
+@app.command(
+    epilog=examples(
+        "kie-notes settle SEPARATION_ID TASK_ID",
+        "kie-notes settle MUSIC_ID TASK_ID --audio-id AUDIO_ID --separation",
+    )
+)
+def settle(
+    source: Annotated[str, typer.Argument(help="What was ordered: a separation, a music task, or an address.")],
+    task: Annotated[str, typer.Argument(help="The id that you found on the service's site.")],
+    *,
+    audio_id: Annotated[str | None, typer.Option(help="The stem or song that the order named, if it did.")] = None,
+    separation: Annotated[bool, typer.Option("--separation", help="An order of 'separate', not of 'submit'.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which task an order made whose answer was lost, so that it is unknown no more."""
+    import kie_notes.orders as orders  # noqa: PLR0402 -- the package itself stays out of it
+    from kie_notes.store import Store
+
+    with Store(existing(store)) as kept:
+        table = orders.settle_order(source, task, kept, kind="separation" if separation else "midi", audio_id=audio_id)
+    _tell(table, as_json=as_json)
+
+
 def _song(given: str) -> SongOrder:
     from kie_notes.order_lists import SongOrder
 

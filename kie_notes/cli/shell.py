@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -115,7 +116,8 @@ def task_ids(ids: list[str] | None, file: Path | None) -> list[str]:
     """Ids from arguments, a file, and stdin, without blanks and comments."""
     lines = [one for given in ids or [] for one in (sys.stdin.read().splitlines() if given == "-" else [given])]
     lines += file.read_text(encoding="utf-8").splitlines() if file else []
-    found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line.removeprefix("\ufeff").strip() for line in lines]  # Windows writes a mark before the first
+    found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise typer.BadParameter("expected task ids: as arguments, with --file, or '-' for stdin")
     return found
@@ -132,7 +134,8 @@ def show(table: pl.DataFrame, *, as_json: bool, **more: str) -> None:
     """Print a table for people, or as JSON with further fields first."""
     if as_json:
         for row in table.iter_rows(named=True):
-            typer.echo(json.dumps(more | row, ensure_ascii=False, default=str))
+            known = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
+            typer.echo(json.dumps(more | known, ensure_ascii=False, default=str))
         return
     import polars as pl
 

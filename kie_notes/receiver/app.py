@@ -9,7 +9,7 @@ from enum import Enum
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from kie_notes.api.webhook import check_keys, check_tolerance, task_of, verify_signature
+from kie_notes.api.webhook import check_age, check_keys, check_tolerance, signed_with, task_of, verify_signature
 from kie_notes.errors import MissingExtraError, RecordError, SignatureError
 from kie_notes.receiver.work import WAITING_BYTES, Writer, confirm, seal, seal_full
 
@@ -155,6 +155,10 @@ class _Refusal(Exception):  # noqa: N818 -- an answer, not an error of ours
         self.status = status
 
 
+def _headers(request: Request) -> tuple[str | None, str | None]:
+    return request.headers.get("x-webhook-timestamp"), request.headers.get("x-webhook-signature")
+
+
 def _say(status: int, msg: str) -> Response:
     from starlette.responses import JSONResponse
 
@@ -185,6 +189,7 @@ class _Door:
         clock = asyncio.get_running_loop().time
         end = clock() + _ANSWER
         try:
+            self._knock(request)
             body = await self._read(request)
             outcome = self._writer.hand(self._checked(request, body), body)
         except _Refusal as refusal:
@@ -192,6 +197,17 @@ class _Door:
         done, _ = await asyncio.wait([asyncio.wrap_future(outcome)], timeout=end - clock())
         word = done.pop().result() if done else None
         return _say(503, "not on disk; please deliver it again") if word is None else _say(200, word)
+
+    def _knock(self, request: Request) -> None:
+        """Refuse what cannot be signed before its body is read: reading a large one costs much."""
+        if isinstance(self._keys, Unsigned):
+            return
+        try:
+            stamp, _ = signed_with(*_headers(request))
+            check_age(stamp, tolerance=self._tolerance)
+        except SignatureError as fault:
+            _log.warning("a callback is refused: %s", fault)
+            raise _Refusal(401, str(fault)) from fault
 
     async def _read(self, request: Request) -> bytes:
         """The whole body, within its limits."""
@@ -226,9 +242,8 @@ class _Door:
         except RecordError as fault:
             raise _Refusal(400, str(fault)) from fault
         if not isinstance(self._keys, Unsigned):
-            stamp, signature = (request.headers.get(f"x-webhook-{name}") for name in ("timestamp", "signature"))
             try:
-                verify_signature(task, stamp, signature, self._keys, tolerance=self._tolerance)
+                verify_signature(task, *_headers(request), self._keys, tolerance=self._tolerance)
             except SignatureError as fault:
                 _log.warning("a callback about task %r is refused: %s", task, fault)
                 raise _Refusal(401, str(fault)) from fault

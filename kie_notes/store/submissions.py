@@ -116,6 +116,18 @@ def rows(db: sqlite3.Connection, ids: Iterable[int]) -> list[Submission]:
     return [Submission._make((*row[:3], row[3] or None, json.loads(row[4]), *row[5:])) for row in found]
 
 
+def unknown(db: sqlite3.Connection, kind: Ordered, source: str, audio_id: str | None) -> list[Submission]:
+    """The orders of a source that are unknown."""
+    sql = "SELECT id FROM submission WHERE state = 'unknown' AND kind = ? AND source_task = ? AND audio_id = ?"
+    return rows(db, [row for (row,) in db.execute(f"{sql} ORDER BY id", (kind, source, audio_id or ""))])
+
+
+def order_of(db: sqlite3.Connection, task: str) -> int | None:
+    """The order that made a task."""
+    row = db.execute("SELECT id FROM submission WHERE task = ?", (task,)).fetchone()
+    return row and int(row[0])
+
+
 def state_of(db: sqlite3.Connection, task: str | None) -> str | None:
     """The state of a task that was made of an order."""
     row = db.execute("SELECT state FROM task WHERE id = ?", (task,)).fetchone()
@@ -138,7 +150,13 @@ def submitted(db: sqlite3.Connection, order: Submission, task: str) -> None:
     """Remember the task that the service made of an order, and enter it; for a separation, its music task too."""
     db.execute("UPDATE submission SET state = 'submitted', task = ?, reason = NULL WHERE id = ?", (task, order.id))
     parent = order.source_task if order.kind == "midi" or order.audio_id else None  # else the address of a file
+    db.execute(  # a callback may have been faster, and it says neither
+        "UPDATE task SET kind = ?2, state = 'pending', hint = 0, seq = NULL, sha256 = NULL, next_look = 0"
+        " WHERE id = ?1 AND kind <> ?2",
+        (task, order.kind),
+    )
     tasks.add(db, [task], kind=order.kind, label=order.label, parent=parent)
+    db.execute("UPDATE task SET label = coalesce(label, ?) WHERE id = ?", (order.label, task))
     db.execute("UPDATE task SET audio_id = coalesce(audio_id, ?) WHERE id = ?", (order.audio_id, task))
     if order.kind == "separation" and parent is not None:
         tasks.add(db, [parent], kind="music")

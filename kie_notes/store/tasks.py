@@ -30,6 +30,9 @@ OPEN = "(state = 'pending' OR hint = 1)"
 #: Answers whose notes count.
 DECIDES = "t.kind = 'midi' AND t.state IN ('complete', 'empty')"
 
+#: A lease that ends later than this many ms from now was taken by a clock that ran ahead.
+_LONGEST_LEASE = 600_000
+
 
 class Look(NamedTuple):
     """A task that one process may look at now; times in seconds since 1970."""
@@ -53,7 +56,7 @@ def add(
 ) -> int:
     """Enter tasks as pending; those that are known stay as they are. Gives how many were new."""
     now = now_ms()
-    at = now if created is None else created
+    at = now if created is None else min(created, now)  # nobody is asked before a time that is yet to come
     rows = [(task, kind, at, at + KEPT_MS, now, label, parent) for task in tasks]
     if created is not None:
         db.executemany(
@@ -62,11 +65,12 @@ def add(
         )
     db.executemany(  # an id that was taken for another kind, and of which nothing ever came, was an error
         "UPDATE task SET kind = ?2, state = 'pending', next_look = 0, error_code = NULL, error_message = NULL"
-        " WHERE id = ?1 AND kind <> ?2 AND seq IS NULL",
+        " WHERE id = ?1 AND kind <> ?2 AND seq IS NULL AND (?2 <> 'midi' OR state = 'failed')"
+        " AND NOT EXISTS (SELECT 1 FROM submission WHERE submission.task = ?1 AND submission.kind <> ?2)",
         [row[:2] for row in rows],
     )
     if parent is not None:
-        db.executemany("UPDATE task SET parent = ? WHERE id = ?", [(parent, row[0]) for row in rows])
+        db.executemany("UPDATE task SET parent = ? WHERE id = ? AND kind = ?", [(parent, row[0], kind) for row in rows])
     before = db.total_changes
     db.executemany(
         "INSERT INTO task (id, kind, created, deadline, next_look, label, parent) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -88,16 +92,17 @@ def accept(
         "SELECT state, hint, kind, sha256, seq, notes + rejected FROM task WHERE id = ?", (said.task,)
     ).fetchone()
     if row is None:
-        add(db, [said.task], kind=said.kind, created=said.created_at)
+        add(db, [said.task], kind=said.kind, created=None if said.hint else said.created_at)
         row = ("pending", 0, said.kind, None, None, 0)
     state, hint, kind, known, seq, held = row
     if kind != said.kind:
         raise RecordError(f"task {said.task!r} is a {kind} task, and the answer is that of a {said.kind} task")
-    if said.created_at is not None:
+    if said.created_at is not None and not said.hint:  # whoever calls back could put off every look
+        created = min(said.created_at, now_ms())
         db.execute(
-            "UPDATE task SET created = ?1, deadline = ?2, created_at = ?1, audio_id = coalesce(?3, audio_id)"
-            " WHERE id = ?4 AND state = 'pending'",
-            (said.created_at, said.created_at + KEPT_MS, said.audio_id, said.task),
+            "UPDATE task SET created = ?1, deadline = ?2, created_at = ?3, audio_id = coalesce(?4, audio_id)"
+            " WHERE id = ?5 AND state = 'pending'",
+            (created, created + KEPT_MS, said.created_at, said.audio_id, said.task),
         )
     if not _says_more(said, state, hint=bool(hint)):
         return False
@@ -255,7 +260,8 @@ def lease(
     chosen = _among(db, among)
     rows = db.execute(
         "SELECT id, kind, created, deadline, hint, attempts FROM task"  # noqa: S608 -- words of this module
-        f" WHERE {OPEN} AND next_look <= ?1 AND lease_until <= ?1 AND (attempts > 0 OR hint OR created + ?2 <= ?1)"
+        f" WHERE {OPEN} AND next_look <= ?1 AND (lease_until <= ?1 OR lease_until > ?1 + {_LONGEST_LEASE})"
+        " AND (attempts > 0 OR hint OR created + ?2 <= ?1)"
         f"{chosen} ORDER BY deadline, next_look, lease_until, rowid LIMIT ?3",  # as the index has it: nothing is sorted
         (now, first_look, limit),
     ).fetchall()

@@ -33,6 +33,7 @@ from kie_notes.errors import (
     ServerError,
     TaskFailedError,
 )
+from tests.proofs.faulty import Faulty, http
 
 KEY = "kie-secret-0123456789"
 
@@ -305,6 +306,24 @@ def test_a_post_without_a_clear_answer_is_ambiguous_and_sent_once(status, body):
         with KieClient(api_key=KEY, base_url=server.url, attempts=5) as client, pytest.raises(AmbiguousError):
             client.generate_midi("s1")
         assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"code":201,"msg":"created","data":{"taskId":"t1"}}'),
+        (200, b'{"code":0,"msg":"ok","data":null}'),
+        (200, b'{"code":422,"msg":"no","data":{"taskId":"t1"}}'),
+        (302, b""),
+        (303, b""),
+    ],
+)
+def test_a_post_is_refused_only_by_an_answer_that_says_so(status, body):
+    answer = http(body, status, **({"Location": "/x"} if status > 300 else {}))
+    with Faulty(lambda _: answer) as service, KieClient(api_key=KEY, base_url=service.url) as client:
+        with pytest.raises(AmbiguousError, match="may have been carried out"):
+            client.generate_midi("s1")
+        assert len(service.seen) == 1
 
 
 def test_a_post_that_was_refused_for_its_rate_is_sent_again(sandbox, client):

@@ -1,6 +1,7 @@
 """Callbacks before anything is kept: signatures made by another tool (openssl), and ids in every kind of body."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -266,3 +267,16 @@ _NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 def test_the_task_is_found_whatever_else_the_body_holds(task, others):
     assert task_of(json.dumps(others | {"data": others | {"taskId": task}}).encode()) == task
     assert task_of(json.dumps({"task_id": task, "data": None} | others).encode()) == task
+
+
+def test_a_large_body_of_nan_is_read_without_a_slow_parser():
+    body = b'{"data":{"a":[' + b"NaN,-Infinity,[]," * 120_000 + b'1],"taskId":"t1"}}'
+    before = time.process_time()
+    assert task_of(body) == "t1"
+    assert time.process_time() - before < 5
+
+
+def test_a_large_body_that_only_a_slow_parser_reads_is_refused():
+    body = b'{"data":{"taskId":"t1"},"x":"' + b"x" * (1 << 20) + b'","taskId":[]}'
+    with pytest.raises(RecordError, match="expected JSON"):
+        task_of(body)
