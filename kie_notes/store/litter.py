@@ -25,6 +25,8 @@ def litter(root: Path, db: sqlite3.Connection) -> list[Fault]:
     with _idle(root / "work.lock") as no_rewriting, _idle(root / "seal.lock") as no_sealing:
         home = folder_of(root, db)
         found = list(_links(root, home))
+        if found and not db.execute("SELECT 1 FROM segment LIMIT 1").fetchone():
+            found = [Fault("unfinished", "parts", "the making of the store was cut off", CLEAN)]
         if no_rewriting and no_sealing:
             found += _left(root, db)
             found += [

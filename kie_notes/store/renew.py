@@ -50,25 +50,26 @@ def renew(root: Path, *, progress: bool = True) -> Renewed | None:
     """Put a new ledger in the place of one that is gone or damaged; gives None when a repair before had built it."""
     path, fresh = root / "ledger.sqlite", root / "ledger.renewed"
     done = None
-    with alone(root):
-        if not _newer(fresh, path):
-            with _held(path):
-                done = _build(root, path, fresh, progress=progress)
-                for suffix in ("", "-wal"):
-                    if path.with_name(path.name + suffix).exists():
-                        keep(root, path.with_name(path.name + suffix))
-        for suffix in ("-wal", "-shm"):  # of the old one
+    with alone(root), _held(path):  # who waits to write finds the old ledger replaced, and acknowledges nothing
+        if path.exists():
+            fresh.unlink(missing_ok=True)  # the old one may have gone on since that was built
+        built = fresh.exists()
+        if not built:
+            done = _build(root, path, progress=progress)
+        for suffix in ("", "-wal"):
+            if path.with_name(path.name + suffix).exists():
+                keep(root, path.with_name(path.name + suffix))
+        if not built:
+            (root / "tmp" / "ledger.new").replace(fresh)
+            sync_folder(root)
+        for suffix in ("", "-wal", "-shm"):  # the old one first: without it, the one that was built is whole
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         fresh.replace(path)
         sync_folder(root)
     return done
 
 
-def _newer(fresh: Path, path: Path) -> bool:
-    return fresh.exists() and not (path.exists() and path.stat().st_mtime_ns > fresh.stat().st_mtime_ns)
-
-
-def _build(root: Path, path: Path, fresh: Path, *, progress: bool) -> Renewed:
+def _build(root: Path, path: Path, *, progress: bool) -> Renewed:
     tmp = root / "tmp"
     old = _copied(path, tmp)
     for left in tmp.glob("ledger.new*"):
@@ -79,8 +80,6 @@ def _build(root: Path, path: Path, fresh: Path, *, progress: bool) -> Renewed:
             done = _Renewing(root, db, old, progress=progress).done()
     finally:
         ledger.close()
-    (tmp / "ledger.new").replace(fresh)
-    sync_folder(root)
     shutil.rmtree(old.parent)
     return done
 
@@ -153,6 +152,7 @@ class _Renewing:
             self._enter_unread(segment, places.get(segment.id))
         self._doubt()
         replayed = self._replay()
+        self._write_origins()
         self._go_on_above()
         self.db.execute("DELETE FROM stale")
         self._tidy()
@@ -241,7 +241,7 @@ class _Renewing:
         )
         (total,) = self.db.execute("SELECT count(*) FROM archive WHERE task IN (SELECT id FROM todo)").fetchone()
         shown = bar(unit="answer", total=total, progress=self.progress)
-        for answer in self._answers():
+        for answer in self._answers({task for (task,) in self.db.execute("SELECT id FROM todo")}):
             with suppress(RecordError):  # then it stays in its part, and its task is pending
                 tasks.add(self.db, [answer.task], kind=kind_of(answer.source), created=answer.received)
                 said = again(answer)
@@ -251,8 +251,17 @@ class _Renewing:
         shown.close()
         return int(total)
 
-    def _answers(self) -> Iterator[Answer]:
-        todo = {task for (task,) in self.db.execute("SELECT id FROM todo")}
+    def _write_origins(self) -> None:
+        """Write stems and songs anew from the answers that decide their tasks; a damaged page may have held them."""
+        decided = "SELECT id, seq FROM task WHERE kind <> 'midi' AND sha256 IS NOT NULL"
+        deciding = dict(self.db.execute(decided).fetchall())
+        for answer in self._answers(set(deciding)):
+            if answer.seq == deciding[answer.task]:
+                with suppress(RecordError):
+                    tasks.write_origins(self.db, again(answer))
+
+    def _answers(self, todo: set[str]) -> Iterator[Answer]:
+        """The answers of some tasks, in their order."""
         if not todo:
             return
         sealed = "SELECT s.id FROM segment s JOIN archive a ON a.seq = s.first ORDER BY s.first"

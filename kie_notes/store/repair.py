@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from kie_notes.errors import RecordError, StoreError
 from kie_notes.store import generations, tasks, upkeep
@@ -147,16 +148,16 @@ def _take_out(root: Path, ledger: Ledger, ids: list[int]) -> str:
             home = generations.folder_of(root, db)
             sql = "SELECT id, first, last FROM segment WHERE id = ? AND answers > 0"
             segments = [Segment(*row) for id_ in ids for row in db.execute(sql, (id_,))]
+            for part in (part_path(home, "raw", one.id) for one in segments):
+                if part.exists():
+                    keep(root, part)
             saved = sum(_store_again(db, home, segment) for segment in segments)
             lost = sum(_call_lost(db, root, home, segment) for segment in segments)
             db.executemany(
                 "UPDATE segment SET answers = 0, bytes = 0 WHERE id = ?", in_rows(one.id for one in segments)
             )
         for id_ in ids:
-            part = part_path(home, "raw", id_)
-            if part.exists() and id_ in {one.id for one in segments}:
-                keep(root, part)
-            write_part(RAW_SCHEMA.empty_table(), part, root / "tmp")
+            write_part(RAW_SCHEMA.empty_table(), part_path(home, "raw", id_), root / "tmp")
     return f"{saved} answers were taken out and stored again, {lost} are lost"
 
 
@@ -189,9 +190,12 @@ def _put_in(db: sqlite3.Connection, answer: Answer) -> int | None:
 
 
 def _taken(db: sqlite3.Connection, answer: Answer) -> bool:
-    """Accept an answer of a task of which the ledger knows none."""
+    """Accept an answer of a task, unless what is known says more: it may be older than that."""
     try:
         said = again(answer)
+        row = db.execute("SELECT state FROM task WHERE id = ?", (answer.task,)).fetchone()
+        if row is not None and tasks.STATES.index(said.state) < tasks.STATES.index(row[0]):
+            return False
         tasks.add(db, [answer.task], kind=said.kind, created=answer.received or None)
         return tasks.accept(db, said, answer.body, received=answer.received)
     except RecordError:
@@ -208,10 +212,15 @@ def _call_lost(db: sqlite3.Connection, root: Path, home: Path, segment: Segment)
     used = {row.seq for row in _rows(db, segment)}
     free = (seq for seq in range(segment.first, segment.last + 1) if seq not in used)
     for task in held.keys() - moved:
-        row = db.execute("SELECT seq FROM task WHERE id = ?", (task,)).fetchone()
-        if row is None or row[0] is None:  # all that is known of it is its notes
+        row = db.execute("SELECT seq, state FROM task WHERE id = ?", (task,)).fetchone()
+        known = row is not None and row[0] is not None
+        if not known or (row[0] not in used and row[1] != "complete"):  # its notes say more than all that is known
             tasks.add(db, [task])
-            db.execute("UPDATE task SET state = 'complete', seq = ?, sha256 = '' WHERE id = ?", (next(free), task))
+            db.execute(
+                "UPDATE task SET state = 'complete', hint = 0, seq = ?, sha256 = '', error_code = NULL,"
+                " error_message = NULL WHERE id = ?",
+                (next(free), task),
+            )
         elif row[0] not in used:
             db.execute("INSERT OR IGNORE INTO stale (segment, task) VALUES (?, ?)", (segment.id, task))
     rows = [row for row in _rows(db, segment) if row.sha256 is not None]
@@ -268,11 +277,12 @@ def _adopt(root: Path, ledger: Ledger) -> str:
     with alone(root):
         with ledger.transaction("DEFERRED") as db:
             unowned = list(strays(root, db))
+            _list_held(db, generations.folder_of(root, db))
         for path in unowned:
             raw = sorted((path / "raw").glob("*.parquet")) if path.is_dir() else [path]
             for part in (one for one in raw if one.parent.name == "raw"):
                 with ledger.transaction() as db:
-                    new = sum(_taken(db, answer) for answer in answers_of(part, ()))
+                    new = sum(_unheld(db, answer) and _taken(db, answer) for answer in answers_of(part, ()))
                 if new or path.is_file():
                     keep(root, part)
                 count += new
@@ -285,6 +295,23 @@ def _adopt(root: Path, ledger: Ledger) -> str:
                 (root / "damaged").mkdir(exist_ok=True)
                 path.rename(root / "damaged" / f"{path.name}-{now_ms()}")
     return f"put away; {count} answers in it were not known, and are taken"
+
+
+def _list_held(db: sqlite3.Connection, home: Path) -> None:
+    """List the answers that are in the inbox or in a part."""
+    db.execute("DROP TABLE IF EXISTS temp.held")
+    db.execute("CREATE TEMP TABLE held (task, sha256, PRIMARY KEY (task, sha256)) WITHOUT ROWID")
+    db.execute("INSERT OR IGNORE INTO held SELECT task, sha256 FROM inbox")
+    for (id_,) in db.execute("SELECT id FROM segment WHERE state = 'sealed' AND answers > 0").fetchall():
+        with suppress(*UNREADABLE):
+            names = pq.read_table(part_path(home, "raw", id_), columns=["task", "sha256"]).to_pydict()
+            db.executemany("INSERT OR IGNORE INTO held VALUES (?, ?)", zip(*names.values(), strict=True))
+
+
+def _unheld(db: sqlite3.Connection, answer: Answer) -> bool:
+    """Whether an answer is not listed as held; from then on it is."""
+    listing = "INSERT OR IGNORE INTO held VALUES (?, ?)"
+    return db.execute(listing, (answer.task, answer.sha256)).rowcount == 1
 
 
 def _report(before: list[Fault], after: list[Fault], said: dict[str, str]) -> pl.DataFrame:

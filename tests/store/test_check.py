@@ -15,7 +15,7 @@ import pytest
 from kie_notes.errors import StoreError
 from kie_notes.store import Store
 from kie_notes.store.check import FAULTS_SCHEMA, check
-from kie_notes.store.ledger import locked
+from kie_notes.store.ledger import Ledger, locked
 from kie_notes.store.parts import write_part
 
 FILES = [
@@ -280,3 +280,10 @@ def test_a_store_that_may_only_be_read_is_checked(whole, tmp_path):
             folder.chmod(0o755)
     done = subprocess.run([sys.executable, "-c", program, str(whole)], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_store_whose_making_was_cut_off_is_unfinished_and_no_more(tmp_path):
+    Ledger(tmp_path / "ledger.sqlite").close()
+    assert found(tmp_path) == [("unfinished", "parts")]
+    with Store(tmp_path):
+        assert found(tmp_path) == []

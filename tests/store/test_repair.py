@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import polars as pl
 import pytest
 
 from kie_notes.api.files import read_records
+from kie_notes.api.records import parse_record
 from kie_notes.errors import StoreError
 from kie_notes.notes import flatten
-from kie_notes.store import Store
+from kie_notes.store import Store, renew
 from kie_notes.store.check import check
 from kie_notes.store.repair import REPAIRS_SCHEMA, repair
 
@@ -430,3 +432,142 @@ def test_notes_of_the_samples_are_those_of_their_records_after_everything_but_ra
     with Store(broken) as store:
         notes = store.scan_notes().filter(~pl.col("task").cast(pl.String).is_in(["again", "loud"])).collect()
     assert notes.equals(expected)
+
+
+def test_who_waits_for_the_ledger_while_it_is_renewed_acknowledges_nothing(young, monkeypatch):
+    change(young, "DELETE FROM task WHERE id = 't0'")
+    one_note = {"state": "complete", "instruments": []}
+    waiting = []
+    build, unlink = renew._build, Path.unlink
+
+    def slow_build(*arguments, **options):
+        waiting.append(pool.submit(store.put, one_note, task="late"))
+        time.sleep(0.3)
+        return build(*arguments, **options)
+
+    def slow_unlink(path, **options):
+        if path.name == "ledger.sqlite-wal":
+            time.sleep(0.5)
+        return unlink(path, **options)
+
+    with Store(young) as store, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(renew, "_build", slow_build)
+        monkeypatch.setattr(Path, "unlink", slow_unlink)
+        repair(young)
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            waiting[0].result()
+
+
+def test_what_came_after_a_stopped_repair_is_in_the_ledger_of_the_next(young):
+    change(young, "DELETE FROM task WHERE id = 't0'")
+    with Store(young) as store:
+        shutil.copy(young / "ledger.sqlite", young / "ledger.renewed")
+        many(store, 40, 1)
+        repair(young)
+    with Store(young) as store:
+        assert store.raw("t40") is not None
+        assert sorted(store.scan_notes().collect()["pitch"]) == list(range(41))
+    assert {"ledger.sqlite", "ledger.sqlite-wal"} <= {path.name for path in (young / "damaged").iterdir()}
+
+
+def test_a_repair_that_was_stopped_when_the_old_ledger_was_gone_goes_on_with_the_new_one(young):
+    with Store(young) as store:
+        store.add(["mine"])
+    (young / "ledger.sqlite").rename(young / "ledger.renewed")
+    assert repair(young)["outcome"].to_list() == ["a new ledger, which an earlier repair had built"]
+    with Store(young) as store:
+        assert store.open_tasks()["task"].to_list() == ["mine"]
+
+
+def test_stems_on_a_damaged_page_are_read_again(tmp_path):
+    from kie_notes.api.origins import parse_separation
+
+    source = "separation record-info"
+    with Store(tmp_path / "store") as store:
+        for at in range(60):
+            body = (
+                b'{"code":200,"data":{"taskId":"s%d","musicId":"m","successFlag":"SUCCESS","response":'
+                b'{"originData":[{"audio_url":"https://x/y","stem_type_group_name":"Vocals","id":"stem-%d"}]}}}'
+            ) % (at, at)
+            store.accept(parse_separation(body, source=source), body)
+        store.seal()
+    path = tmp_path / "store/ledger.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'stem'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * size : (page - 1) * size + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    repair(tmp_path / "store")
+    with Store(tmp_path / "store") as store:
+        stems = store.scan_stems().collect()
+        assert sorted(stems["stem"]) == sorted(f"stem-{at}" for at in range(60))
+    assert check(tmp_path / "store").height == 0
+
+
+FAILED = b'{"code":200,"msg":"s","data":{"taskId":"t","successFlag":3,"errorMessage":"no"}}'
+MIDI = b'{"state":"complete","instruments":[{"name":"F","notes":[{"pitch":60,"start":0,"end":1,"velocity":1}]}]}'
+CALLBACK = b'{"code":200,"msg":"s","data":{"taskId":"t",' + MIDI[1:] + b"}"
+RECORD = b'{"code":200,"msg":"s","data":{"taskId":"t","successFlag":1,"midiData":' + MIDI + b"}}"
+
+
+def take(store, body):
+    store.accept(parse_record(body, source="record-info"), body)
+    store.seal()
+
+
+def test_a_copy_of_an_older_part_changes_nothing(tmp_path):
+    with Store(tmp_path / "store") as store:
+        take(store, FAILED)
+        assert store.receive([("t", CALLBACK)]) == ["taken"]
+        store.seal()
+    raw = tmp_path / "store/raw"
+    shutil.copy(raw / "part-000001.parquet", raw / "part-000001 (copy).parquet")
+    done = repair(tmp_path / "store")
+    assert done["outcome"].to_list() == ["put away; 0 answers in it were not known, and are taken"]
+    with Store(tmp_path / "store") as store:
+        assert store.scan_tasks().select("state", "notes").collect().rows() == [("complete", 1)]
+        assert store.scan_notes().collect().height == 1
+
+
+def test_an_answer_that_is_found_takes_no_result_away(tmp_path):
+    with Store(tmp_path / "other") as other:
+        take(other, FAILED)
+    with Store(tmp_path / "store") as store:
+        assert store.receive([("t", CALLBACK)]) == ["taken"]
+        store.seal()
+    shutil.copy(tmp_path / "other/raw/part-000001.parquet", tmp_path / "store/raw/found.parquet")
+    repair(tmp_path / "store")
+    with Store(tmp_path / "store") as store:
+        assert store.scan_tasks().select("state", "notes").collect().rows() == [("complete", 1)]
+
+
+def test_a_damaged_raw_part_is_kept_when_the_repair_is_stopped_before_it_is_replaced(young, monkeypatch):
+    part = (young / "raw/part-000001.parquet").resolve()
+    cut(part)
+    damaged = part.read_bytes()
+
+    def die(*_arguments):
+        raise Killed
+
+    with monkeypatch.context() as deadly:
+        for name in ("write_part", "keep"):
+            deadly.setattr(f"kie_notes.store.repair.{name}", die)
+        with pytest.raises(Killed, match=r"^$"):
+            repair(young)
+    repair(young)
+    assert damaged in [path.read_bytes() for path in (young / "damaged").iterdir()]
+
+
+def test_notes_whose_answer_was_lost_say_more_than_an_older_answer_when_the_ledger_is_lost_too(tmp_path):
+    with Store(tmp_path / "store") as store:
+        take(store, FAILED)
+        store.reopen(["t"])
+        take(store, RECORD)
+    (tmp_path / "store/raw/part-000002.parquet").unlink()
+    repair(tmp_path / "store")
+    (tmp_path / "store/ledger.sqlite").unlink()
+    repair(tmp_path / "store")
+    with Store(tmp_path / "store") as store:
+        assert store.scan_tasks().select("state", "notes").collect().rows() == [("pending", 1)]
+        assert store.scan_notes().collect().height == 1
