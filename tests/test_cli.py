@@ -229,7 +229,7 @@ def test_an_unclear_order_ends_with_3_and_status_says_what_to_do(run):
     assert run("submit", "lost-1").returncode == 3
     told = run("status").stdout
     assert (
-        "orders without a clear answer: 'fetch' the task if you find it on the service's site, else --again (1):"
+        "orders without a clear answer: 'settle' one if you find its task on the service's site, else --again (1):"
         in told
     )
     assert "lost-1" in told

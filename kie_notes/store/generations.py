@@ -10,10 +10,13 @@ so that nobody who reads it is disturbed.
 from __future__ import annotations
 
 import filecmp
+import hashlib
+import json
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +27,7 @@ from kie_notes.store.parts import RAW_SCHEMA, sync_folder, write_part
 from kie_notes.store.salvage import keep
 from kie_notes.store.seal import KINDS, SEGMENT_ANSWERS, SEGMENT_BYTES, Built, Segment, mark, part_path, write_segment
 from kie_notes.store.tasks import DECIDES
+from kie_notes.store.verify import UNREADABLE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,6 +53,7 @@ class Rewriting(NamedTuple):
     new: Segment
     built: Built
     taken: set[str]  # tasks of which the new parts hold notes
+    left: Flattened | None  # notes whose answers were lost
 
 
 def folder_of(root: Path, db: sqlite3.Connection) -> Path:
@@ -189,23 +194,61 @@ def _build(
                 deciding[row[0]] = task
         outdated = {task for (task,) in db.execute("SELECT task FROM stale WHERE segment = ?", (group[0].id,))}
     flat = flattening(raw, deciding)
-    taken = set(deciding.values())
+    taken, left = set(deciding.values()), None
     if not len(raw):  # the answers were lost: their notes are all that is left
-        flat = _left_over(old, group[0], outdated)
+        flat = left = _left_over(ledger, tmp.parent, old, group[0], outdated)
         taken = set(flat.notes["task"].cast(str).to_list()) | set(flat.rejects["task"].to_list())
-    return Rewriting(group, segment, write_segment(raw, flat, segment.id, new, tmp), taken)
+    return Rewriting(group, segment, write_segment(raw, flat, segment.id, new, tmp), taken, left)
 
 
-def _left_over(folder: Path, segment: Segment, outdated: set[str]) -> Flattened:
-    import polars as pl
-
-    parts = [part_path(folder, kind, segment.id) for kind in ("notes", "rejects")]
+def _left_over(ledger: Ledger, root: Path, folder: Path, segment: Segment, outdated: set[str]) -> Flattened:
+    with ledger.transaction("DEFERRED") as db:
+        sums = json.loads(db.execute("SELECT checksums FROM segment WHERE id = ?", (segment.id,)).fetchone()[0])
     notes, rejects = (
-        pl.read_parquet(part) if part.exists() else schema.to_frame()
-        for part, schema in zip(parts, (NOTES_SCHEMA, REJECTS_SCHEMA), strict=True)
+        _as_written(root, part_path(folder, kind, segment.id), schema, sums)
+        for kind, schema in (("notes", NOTES_SCHEMA), ("rejects", REJECTS_SCHEMA))
     )
     stays = ~pl.col("task").cast(pl.String).is_in(list(outdated))
     return Flattened(notes.filter(stays), pl.DataFrame(), rejects.filter(stays))
+
+
+def _as_written(root: Path, part: Path, schema: pl.Schema, sums: dict[str, str]) -> pl.DataFrame:
+    """Read a part of which no answers are left; one that is not as it was written is put away, and has no rows."""
+    if not part.exists():
+        return schema.to_frame()
+    try:
+        with part.open("rb") as file:
+            got = hashlib.file_digest(file, "sha256").hexdigest()
+        if sums.get(f"{part.parent.name}/{part.name}", got) == got:  # none is known of a part of the first version
+            with pq.ParquetFile(part, page_checksum_verification=True) as whole:
+                rows = pl.DataFrame(pl.from_arrow(whole.read()))
+            if rows.schema == schema:
+                return rows
+    except UNREADABLE:
+        pass
+    keep(root, part)
+    return schema.to_frame()
+
+
+def _recount(db: sqlite3.Connection, segment: Segment, left: Flattened) -> None:
+    """Let tasks whose answers are lost have the counts of what is left, and say so where that is less than before."""
+    notes = dict(left.notes.group_by(pl.col("task").cast(pl.String)).len().iter_rows())
+    counted = left.rejects.filter(pl.col("index").is_not_null(), pl.col("task").is_not_null())
+    refused = dict(counted.group_by("task").len().iter_rows())
+    rows = db.execute(
+        "SELECT id, notes, rejected FROM task WHERE seq BETWEEN ? AND ? AND sha256 IS NULL",
+        (segment.first, segment.last),
+    ).fetchall()
+    for task, *known in rows:
+        counts = [notes.get(task, 0), refused.get(task, 0)]
+        if counts != known:
+            db.execute(
+                "UPDATE task SET notes = ?1, rejected = ?2, hint = 0, next_look = 0, lease_until = 0,"
+                " state = CASE WHEN deadline > ?3 THEN 'pending'"
+                " WHEN state = 'complete' AND ?1 + ?2 = 0 THEN 'expired' ELSE state END,"
+                " last_error = 'the raw answer is lost, and the part with its notes was damaged' WHERE id = ?4",
+                (*counts, now_ms(), task),
+            )
 
 
 def read_raw(part: Path) -> pa.Table:
@@ -243,6 +286,8 @@ def _switch(
     with ledger.transaction() as db:
         for one in done:
             mark(db, one.new, one.built)
+            if one.left is not None:
+                _recount(db, one.new, one.left)
             for segment in one.old:  # outdated meanwhile
                 rows = db.execute("DELETE FROM stale WHERE segment = ? RETURNING task", (segment.id,)).fetchall()
                 still = [(one.new.id, task) for (task,) in rows if task in one.taken and not _decided(db, task, one)]

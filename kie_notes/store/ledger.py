@@ -48,6 +48,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.writable = True
+        self._closed = False
         self._lock = threading.RLock()
         existed = path.exists()
         try:
@@ -57,12 +58,12 @@ class Ledger:
                 if not existed:
                     raise
                 self._db, self.writable = opened_for_reading(path), False
+            self._inodes = self._files()
             self._migrate()
         except sqlite3.OperationalError as fault:
             raise StoreError(f"{path}: cannot be opened: {fault}") from fault
         except (sqlite3.DatabaseError, UnicodeDecodeError) as fault:  # the latter of a message with its damaged name
             raise StoreError(f"{path}: expected the ledger of a store, got {fault}") from fault
-        self._inode = path.stat().st_ino
 
     def _opened(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
@@ -83,6 +84,7 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
     def _migrate(self) -> None:
@@ -112,6 +114,8 @@ class Ledger:
             try:
                 if kind != "DEFERRED" and not self.writable:
                     raise StoreError(f"{self.path.parent}: cannot be written (read-only)")
+                if not (self.writable or self._closed):
+                    self._open_again()
                 self._db.execute(f"BEGIN {kind}")
                 try:
                     yield self._db
@@ -122,10 +126,20 @@ class Ledger:
                         self._db.execute("ROLLBACK")
                     raise
                 self._db.execute("COMMIT")
+                if kind != "DEFERRED":
+                    self._still_there()  # others may have taken the log away while it was written into
             except sqlite3.Error as fault:
                 if self._db_is_open() and self._db.in_transaction:  # a COMMIT that found the disk full
                     self._db.execute("ROLLBACK")
                 raise StoreError(f"{self.path}: {fault}") from fault
+
+    def _open_again(self) -> None:
+        """Look at the file as it is now: one that is opened as immutable or copied shows nothing that others write."""
+        self._db.close()
+        try:
+            self._db = opened_for_reading(self.path)
+        except OSError as fault:
+            raise StoreError(f"{self.path}: cannot be read: {fault}") from fault
 
     def _db_is_open(self) -> bool:
         try:
@@ -134,15 +148,26 @@ class Ledger:
             return False
 
     def _still_there(self) -> None:
-        """Notice when somebody took the file away: what is written into it then is gone when it is closed."""
-        inode = getattr(self, "_inode", None)
-        try:
-            if inode in (None, self.path.stat().st_ino):
-                return
-        except OSError:
-            pass
-        msg = f"{self.path}: the ledger was deleted or replaced while it was open; nothing more is acknowledged"
-        raise StoreError(msg)
+        """Notice when somebody took a file away: what is written into it then is gone when it is closed.
+
+        Its log and index are taken away by another process that believes to be the last one. It does so when this
+        process lost its locks, as POSIX has it when it closes the file another time: in a copy of the folder.
+        """
+        now = self._files()
+        if now != self._inodes:
+            what = "ledger" if now[0] != self._inodes[0] else "ledger's log"
+            told = f"the {what} was deleted or replaced while it was open; nothing more is acknowledged"
+            raise StoreError(f"{self.path}: {told}: open the store again")
+
+    def _files(self) -> list[int | None]:
+        """The inodes of the file, its log and the log's index, which stay while a connection is open."""
+        inodes: list[int | None] = []
+        for end in ("", "-wal", "-shm"):
+            try:
+                inodes.append(self.path.with_name(self.path.name + end).stat().st_ino)
+            except OSError:
+                inodes.append(None)
+        return inodes
 
     def answers(self, first: int, last: int) -> Iterator[Answer]:
         """The bodies of a range that are still in the inbox, in their order of arrival."""

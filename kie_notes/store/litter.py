@@ -22,17 +22,21 @@ _PATIENCE = 5.0
 
 def litter(root: Path, db: sqlite3.Connection) -> list[Fault]:
     """Tell what is wrong in the folder; where another process seals or rewrites just now, only of the links."""
-    with _idle(root / "work.lock") as no_rewriting, _idle(root / "seal.lock") as no_sealing:
+    locks = root / "work.lock", root / "seal.lock"
+    unmade = [lock for lock in locks if not lock.exists()]
+    with _idle(locks[0]) as no_rewriting, _idle(locks[1]) as no_sealing:
         home = folder_of(root, db)
         found = list(_links(root, home))
         if found and not db.execute("SELECT 1 FROM segment LIMIT 1").fetchone():
             found = [Fault("unfinished", "parts", "the making of the store was cut off", CLEAN)]
         if no_rewriting and no_sealing:
-            found += _left(root, db)
-            found += [
+            beside = list(_left(root, db))
+            beside += [
                 Fault("stray", path.relative_to(root).as_posix(), "no segment and no generation owns it", CLEAN)
                 for path in strays(root, db)
             ]
+            begun = any(lock.exists() for lock in unmade)  # by the first who ever sealed there, just now
+            found += [] if begun else beside
     return found
 
 

@@ -159,9 +159,9 @@ def rejects(root: Path, ledger: Ledger) -> pl.LazyFrame:
 
 def _scan(seen: Snapshot, tail: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
     plain = [part for part in seen.parts if part not in seen.outdated]
-    frames = [pl.scan_parquet(plain, schema=schema)] if plain else []
+    frames = [pl.scan_parquet(plain, schema=schema, glob=False)] if plain else []
     frames += [
-        pl.scan_parquet(part, schema=schema).filter(~pl.col("task").cast(pl.String).is_in(tasks))
+        pl.scan_parquet(part, schema=schema, glob=False).filter(~pl.col("task").cast(pl.String).is_in(tasks))
         for part, tasks in seen.outdated.items()
     ]
     return pl.concat([*frames, tail]) if frames else tail
@@ -266,7 +266,9 @@ def raw(root: Path, ledger: Ledger, task: str) -> bytes | None:
             return held.body
         place = db.execute("SELECT id FROM segment WHERE state = 'sealed' AND ? BETWEEN first AND last", row).fetchone()
         part = None if place is None else part_path(folder_of(root, db), "raw", place[0])
-    found = pl.DataFrame() if part is None else pl.scan_parquet(part).filter(pl.col("seq") == row[0]).collect()
+    if part is None:
+        return None
+    found = pl.scan_parquet(part, glob=False).filter(pl.col("seq") == row[0]).collect()
     return bytes(found["body"][0]) if found.height else None
 
 

@@ -92,7 +92,7 @@ def rebuild(
             "SELECT coalesce(sum(notes), 0), coalesce(sum(answers), 0) FROM segment WHERE state = 'sealed'"
         ).fetchone()
     shown = bar(unit="answer", total=answers, progress=progress)
-    origins: list[Reading] = []
+    origins: list[tuple[int, Reading]] = []
 
     def again(raw: pa.Table, deciding: dict[int, str]) -> Flattened:
         records = _records(raw, deciding)
@@ -126,36 +126,37 @@ def _rows(deciding: dict[int, str], records: list[Record]) -> list[tuple[object,
     return rows
 
 
-def _origins(raw: pa.Table) -> list[Reading]:
-    """The separations and songs among a part's answers, read again."""
+def _origins(raw: pa.Table) -> list[tuple[int, Reading]]:
+    """The separations and songs among a part's answers, read again, each with its place."""
     chosen = [at for at, source in enumerate(raw.column("source").to_pylist()) if kind_of(source) != "midi"]
     return [
-        read(row["body"], task=row["task"], source=row["source"], kind=kind_of(row["source"]))
+        (row["seq"], read(row["body"], task=row["task"], source=row["source"], kind=kind_of(row["source"])))
         for row in _rows_at(raw, chosen)
     ]
 
 
 def _rows_at(raw: pa.Table, positions: list[int]) -> list[dict[str, Any]]:
-    return list(raw.select(["task", "source", "body"]).take(pa.array(positions, pa.int64())).to_pylist())
+    return list(raw.select(["seq", "task", "source", "body"]).take(pa.array(positions, pa.int64())).to_pylist())
 
 
-def _move_all(db: sqlite3.Connection, origins: list[Reading]) -> None:
+def _move_all(db: sqlite3.Connection, origins: list[tuple[int, Reading]]) -> None:
     """Write into the tasks' rows what was read again; a task that another answer decides by now stays as it is."""
     db.execute(
         "UPDATE task SET state = r.state, tracks = r.tracks, notes = r.notes, rejected = r.rejected,"
         " audio_id = coalesce(r.audio_id, task.audio_id)"
         " FROM temp.rebuilt r WHERE task.id = r.id AND task.seq = r.seq"
     )
-    for said in origins:
-        tasks.write_origins(db, said)
+    for seq, said in origins:
+        if db.execute("SELECT 1 FROM task WHERE id = ? AND seq = ?", (said.task, seq)).fetchone():
+            tasks.write_origins(db, said)
 
 
 def _try_again(db: sqlite3.Connection) -> int:
     """Take those bodies that are aside and can be read now; gives how many."""
     taken = 0
-    for seq, task, size, packed in db.execute("SELECT seq, task, size, body FROM aside ORDER BY seq").fetchall():
+    sql = "SELECT a.seq, a.task, t.kind, a.size, a.body FROM aside a JOIN task t ON t.id = a.task ORDER BY a.seq"
+    for seq, task, kind, size, packed in db.execute(sql).fetchall():
         body = unzip(packed, size)
-        (kind,) = db.execute("SELECT kind FROM task WHERE id = ?", (task,)).fetchone()
         try:
             said = read(body, task=task, source=CALLBACK, kind=kind, hint=True)
             if said.task == task and said.state != "pending":

@@ -218,6 +218,37 @@ def test_a_folder_in_which_nothing_may_be_made_is_no_place_for_a_new_store(publi
     assert done.stdout == f"{public}/store/ledger.sqlite: cannot be opened: unable to open database file\n"
 
 
+#: Counts the tasks of a store that it may only read, once for each line that it is given.
+COUNTS = textwrap.dedent("""
+    import os, sys
+    from kie_notes.store import Store, scans
+
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    store = Store(sys.argv[1])
+    for _ in range(2):
+        print(store.scan_tasks().collect().height, flush=True)
+        sys.stdin.readline()
+""")
+
+
+def test_a_reader_without_the_right_to_write_sees_what_others_wrote_since(public):
+    folder = public / "grows"
+    with Store(folder) as store:
+        store.add(["t0"])
+    command = [sys.executable, "-c", COUNTS, folder]
+    folder.chmod(0o555)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "1\n"
+        folder.chmod(0o755)
+        with Store(folder) as store:
+            store.add([f"t{at}" for at in range(1, 500)])
+        folder.chmod(0o555)
+        told, _ = process.communicate("\n\n", timeout=60)
+    folder.chmod(0o755)
+    assert told == "500\n"
+
+
 def test_a_ledger_that_is_deleted_while_it_is_open_takes_nothing_more(broken):
     with Store(broken) as store:
         for path in broken.glob("ledger.sqlite*"):
@@ -230,6 +261,38 @@ def test_a_ledger_that_is_deleted_while_it_is_open_takes_nothing_more(broken):
         match="this was a store, but its ledger.sqlite is missing: 'kie-notes check --repair'",  # noqa: RUF043
     ):
         Store(broken)
+
+
+#: Copies the store that it holds, which costs its locks on it, and puts an answer when others were there meanwhile.
+COPIES = textwrap.dedent("""
+    import shutil, sys
+    from kie_notes.errors import StoreError
+    from kie_notes.store import Store
+
+    store = Store(sys.argv[1])
+    store.put({"state": "complete", "instruments": []}, task="before")
+    shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True)
+    print("copied", flush=True)
+    sys.stdin.readline()
+    try:
+        store.put({"state": "complete", "instruments": []}, task="after")
+        print("acknowledged")
+    except StoreError as fault:
+        print(fault)
+""")
+
+
+def test_a_process_that_copied_its_folder_acknowledges_nothing_into_a_log_that_others_removed(tmp_path):
+    command = [sys.executable, "-c", COPIES, tmp_path / "store", tmp_path / "copy"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "copied\n"
+        with Store(tmp_path / "store") as other:
+            other.put({"state": "complete", "instruments": []}, task="other")
+        told, _ = process.communicate("\n", timeout=60)
+    assert "the ledger's log was deleted or replaced while it was open; nothing more is acknowledged" in told
+    with Store(tmp_path / "store") as store:
+        assert store.scan_tasks().collect()["task"].to_list() == ["before", "other"]
+    assert check(tmp_path / "store").height == 0
 
 
 def test_a_ledger_without_a_byte_is_not_taken_for_a_new_one(broken):

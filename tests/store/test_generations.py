@@ -12,7 +12,11 @@ from kie_notes.api.origins import parse_separation
 from kie_notes.api.records import parse_record
 from kie_notes.errors import RecordError, StoreError
 from kie_notes.store import Store, seal
+from kie_notes.store.check import check
+from kie_notes.store.generations import every
 from kie_notes.store.reading import read
+from kie_notes.store.repair import repair
+from kie_notes.store.upkeep import rebuild
 
 
 def bare(*pitches, velocity=0.5):
@@ -302,3 +306,45 @@ def test_a_task_of_one_kind_is_not_answered_with_another(store):
         store.put(bare(60), task="a")
     assert store.receive([("a", called_back(60))]) == ["unreadable"]
     assert store.raw("a") == body
+
+
+def separated(*stems):
+    """What the service says of a separation: its stems, or that it failed."""
+    data = {"taskId": "sep", "musicId": "m", "successFlag": "GENERATE_AUDIO_FAILED", "response": None}
+    if stems:
+        rows = [{"id": stem, "stem_type_group_name": "Vocals", "audio_url": "https://a/b"} for stem in stems]
+        data |= {"successFlag": "SUCCESS", "response": {"originData": rows}}
+    return json.dumps({"code": 200, "msg": "success", "data": data}).encode()
+
+
+def test_an_older_failure_of_a_separation_that_is_read_again_leaves_the_stems_of_the_later_result(store):
+    store.add(["sep"], kind="separation")
+    for body in (separated(), separated("st1")):
+        store.reopen(["sep"])
+        store.accept(parse_separation(body, source="separation record-info"), body)
+        store.seal()
+    with_failure = lambda db: every(db)[:1]  # noqa: E731 -- the segment with the failure
+    rebuild(store.folder, store._ledger, choose=with_failure, progress=False)
+    assert store.scan_stems().collect()["stem"].to_list() == ["st1"]
+
+
+@pytest.mark.parametrize("at", [40, -30])
+def test_notes_that_were_altered_after_their_answers_were_lost_are_put_away_and_not_made_valid(tmp_path, at):
+    folder = tmp_path / "store"
+    with Store(folder) as store:
+        for task, pitch in (("t1", 60), ("t2", 61)):
+            store.put(bare(pitch), task=task)
+        store.seal()
+    (folder / "raw/part-000001.parquet").unlink()
+    repair(folder, progress=False)
+    (part,) = [one for one in (folder / "notes").iterdir() if "000000" not in one.name]
+    data = bytearray(part.read_bytes())
+    data[at] ^= 1
+    part.write_bytes(data)
+    repair(folder, progress=False)
+    assert set(check(folder, progress=False)["fault"]) == {"answer-lost"}
+    assert data in [one.read_bytes() for one in (folder / "damaged").iterdir()]
+    with Store(folder) as store:
+        assert store.scan_notes().collect().height == 0
+        said = store.scan_tasks().select("task", "state", "notes", "rejected").collect().rows()
+    assert said == [("t1", "pending", 0, 0), ("t2", "pending", 0, 0)]

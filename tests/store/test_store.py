@@ -376,3 +376,19 @@ def test_a_closed_store_and_a_damaged_ledger_are_told_as_such(tmp_path):
     store.close()
     with pytest.raises(StoreError, match="closed database"):
         store.put(bare(60), task="a")
+
+
+@pytest.mark.parametrize("name", ["songs [2026]", "s?1", "st*r", "a{b}", "p%20q", "h#x", "x=1"])
+def test_a_store_may_have_a_name_of_any_characters_and_reads_its_own_parts_only(tmp_path, name):
+    for folder, pitch in (("sA1", 50), (name, 60)):
+        with Store(tmp_path / folder) as store:
+            store.put(bare(pitch), task="t1")
+            store.seal()
+            store.put(bare(pitch + 1), task="t2")
+            store.seal()
+            store.put({"code": 500, "msg": "MIDI generation failed", "data": {"taskId": "t3"}})
+    with Store(tmp_path / name) as store:
+        assert store.scan_notes().collect()["pitch"].to_list() == [60, 61]
+        assert json.loads(store.raw("t1"))["instruments"][0]["notes"][0]["pitch"] == 60
+        assert store.compact() == 1
+        assert store.rebuild().notes == 2
