@@ -250,8 +250,8 @@ def orders() -> Iterator[tuple[Fault, str, int]]:
 
 
 def refused(fault: Fault) -> bool:
-    """Whether the service says in clear words that it made no task of an order, or sends us elsewhere."""
-    words = ("HTTP 3", "HTTP 4", "body 4", "422", "body 501", "body 531")
+    """Whether the service says in clear words that it made no task of an order."""
+    words = ("HTTP 4", "body 4", "422", "body 501", "body 531")
     return fault.ends in ERRORS or (fault.name.startswith(words) and fault.name != "body 408")
 
 
