@@ -285,12 +285,13 @@ def _put_all(bodies: list[Body], store: Store, seen: dict[str, tuple[str, bytes]
             continue
         digest = sha256(body.content).digest()
         first, taken = seen.setdefault(said.task, (body.source, digest))
-        if parse_record(body.content).task is None:
-            if taken != digest:
-                unread.append((body.source, f"it names no task, and {first} took the name {said.task!r} already"))
-            elif not word and store.raw(said.task) != body.content:
-                told = f"it names no task, and the store has another answer of {said.task!r}"
-                unread.append((body.source, told))
+        told = None
+        if taken != digest:
+            told = f"it names no task, and {first} took the name {said.task!r} already"
+        elif not word and store.raw(said.task) != body.content:
+            told = f"it names no task, and the store has another answer of {said.task!r}"
+        if told is not None and parse_record(body.content).task is None:
+            unread.append((body.source, told))
     return unread
 
 

@@ -189,9 +189,8 @@ def _build(
     with ledger.transaction("DEFERRED") as db:
         deciding = {}
         for task in dict.fromkeys(raw.column("task").to_pylist()):
-            row = db.execute(f"SELECT t.seq FROM task t WHERE t.id = ? AND {DECIDES}", (task,)).fetchone()  # noqa: S608
-            if row and row[0] is not None and segment.first <= row[0] <= segment.last:
-                deciding[row[0]] = task
+            if (seq := _decided(db, task, segment)) is not None:
+                deciding[seq] = task
         outdated = {task for (task,) in db.execute("SELECT task FROM stale WHERE segment = ?", (group[0].id,))}
     flat = flattening(raw, deciding)
     taken, left = set(deciding.values()), None
@@ -290,7 +289,9 @@ def _switch(
                 _recount(db, one.new, one.left)
             for segment in one.old:  # outdated meanwhile
                 rows = db.execute("DELETE FROM stale WHERE segment = ? RETURNING task", (segment.id,)).fetchall()
-                still = [(one.new.id, task) for (task,) in rows if task in one.taken and not _decided(db, task, one)]
+                still = [
+                    (one.new.id, task) for (task,) in rows if task in one.taken and _decided(db, task, one.new) is None
+                ]
                 db.executemany("INSERT OR IGNORE INTO stale (segment, task) VALUES (?, ?)", still)
         db.executemany("DELETE FROM segment WHERE id = ?", in_rows(replaced))
         if at_the_switch is not None:
@@ -306,10 +307,11 @@ def _share(part: Path, also: Path) -> None:
         shutil.copy2(part, also)
 
 
-def _decided(db: sqlite3.Connection, task: str, one: Rewriting) -> bool:
-    """Whether an answer of the rewritten segment decides the task still."""
-    row = db.execute(f"SELECT t.seq FROM task t WHERE t.id = ? AND {DECIDES}", (task,)).fetchone()  # noqa: S608
-    return row is not None and row[0] is not None and one.new.first <= row[0] <= one.new.last
+def _decided(db: sqlite3.Connection, task: str, segment: Segment) -> int | None:
+    """The answer of a segment that decides a task now, if one does."""
+    sql = f"SELECT t.seq FROM task t WHERE t.id = ? AND t.seq BETWEEN ? AND ? AND {DECIDES}"  # noqa: S608 -- ours
+    row = db.execute(sql, (task, segment.first, segment.last)).fetchone()
+    return row and int(row[0])
 
 
 def clear(root: Path, ledger: Ledger) -> None:

@@ -156,8 +156,10 @@ def submitted(db: sqlite3.Connection, order: Submission, task: str) -> None:
         (task, order.kind),
     )
     tasks.add(db, [task], kind=order.kind, label=order.label, parent=parent)
-    db.execute("UPDATE task SET label = coalesce(label, ?) WHERE id = ?", (order.label, task))
-    db.execute("UPDATE task SET audio_id = coalesce(audio_id, ?) WHERE id = ?", (order.audio_id, task))
+    db.execute(
+        "UPDATE task SET label = coalesce(label, ?), audio_id = coalesce(audio_id, ?) WHERE id = ?",
+        (order.label, order.audio_id, task),
+    )
     if order.kind == "separation" and parent is not None:
         tasks.add(db, [parent], kind="music")
 
