@@ -43,6 +43,12 @@ if TYPE_CHECKING:
 #: What a note adds to a histogram.
 Weight = Literal["count", "seconds", "velocity", "velocity_seconds"]
 
+#: How pitch classes follow one another: C, C#, D, ..., B; or C, G, D, ..., F, so that neighbours are a fifth apart.
+Order = Literal["chromatic", "fifths"]
+
+#: A pitch class's place in the order, a column of the work.
+_PLACE = "__place"
+
 
 @notes_helper
 def pitch_histogram(
@@ -113,6 +119,7 @@ def pitch_class_histogram(
     by: str | Sequence[str] = "task",
     weight: Weight = "count",
     normalize: bool = False,
+    order: Order = "chromatic",
     drums: Drums = "exclude",
 ) -> pl.LazyFrame:
     """Add up the notes of each pitch class.
@@ -128,12 +135,16 @@ def pitch_class_histogram(
         What a note adds: 1, its seconds, its velocity, or the product of the last two.
     normalize
         Whether to give shares of the group's total.
+    order
+        How a group's rows follow one another: ``chromatic`` (C, C#, D, ...) or by ``fifths`` (C, G, D, ...), where the
+        j-th row is pitch class ``7 * j % 12``. The rows are the same.
     drums
         Whether percussion is left out, counted too, or counted alone.
 
     Returns
     -------
-    Twelve rows per group, those of zeros included, sorted by group and pitch class; no notes, no rows:
+    Twelve rows per group, those of zeros included, sorted by group and, as ``order`` says, pitch class; no notes, no
+    rows:
 
     - the columns of ``by``; ``task`` and ``instrument`` are String
     - ``pitch_class`` (UInt8): 0 (C) to 11 (B)
@@ -150,7 +161,9 @@ def pitch_class_histogram(
 
     References
     ----------
-    ``pretty_midi.PrettyMIDI.get_pitch_class_histogram``: equal, with ``normalize``.
+    ``pretty_midi.PrettyMIDI.get_pitch_class_histogram``: equal, with ``normalize``. McKay, jSymbolic 2.2 manual,
+    features P-2 "Pitch Class Histogram" and, by ``fifths``, P-3 "Folded Fifths Pitch Class Histogram"; both go by
+    ``count``.
 
     Examples
     --------
@@ -160,12 +173,17 @@ def pitch_class_histogram(
     >>> notes = pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")
     >>> pitch_class_histogram(notes, weight="seconds").head(3).rows()
     [('a', 0, 1.0), ('a', 1, 0.5), ('a', 2, 0.0)]
+    >>> pitch_class_histogram(notes, order="fifths")["pitch_class"].to_list()
+    [0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5]
     """
+    check_choice("order", order, Order)
     sums, keys = _sums_by_pitch(notes, by, weight, drums, result="pitch_class")
     classes = {str(k): pl.col(weight).filter(pl.col("pitch") % 12 == k).sum() for k in range(12)}
     twelve = sums.group_by(keys).agg(**classes).unpivot(list(classes), index=keys, variable_name="k", value_name=weight)
-    rows = twelve.with_columns(pitch_class=pl.col("k").cast(pl.UInt8))
-    return finish(rows, keys, order="pitch_class", **_shown(weight, normalize=normalize))
+    number = pl.col("k").cast(pl.UInt8)
+    rows = twelve.with_columns((number * 7 % 12 if order == "fifths" else number).alias(_PLACE), pitch_class=number)
+    shown = {"pitch_class": pl.col("pitch_class"), **_shown(weight, normalize=normalize)}
+    return finish(rows, keys, order=_PLACE, **shown).drop(_PLACE)
 
 
 @notes_helper

@@ -64,6 +64,29 @@ def test_pitch_classes_have_twelve_rows_a_group(small):
     assert result.filter(pl.col("task") == "b").rows() == [("b", k, int(k == 1)) for k in range(12)]
 
 
+FIFTHS = [0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5]  # C G D A E B F# C# G# D# A# F
+
+
+def test_pitch_classes_come_in_fifths_when_asked(small):
+    result = pitch_class_histogram(small, order="fifths")
+    assert result.filter(pl.col("task") == "a").rows() == [("a", k, 3 if k == 0 else 0) for k in FIFTHS]
+    assert result.filter(pl.col("task") == "b").rows() == [("b", k, int(k == 1)) for k in FIFTHS]
+
+
+def test_an_unknown_order_is_refused(small):
+    with pytest.raises(ValueError, match="order: expected one of 'chromatic', 'fifths', got 'fourths'"):
+        pitch_class_histogram(small, order="fourths")
+
+
+@given(data=st.data(), weight=st.sampled_from(WEIGHTS), by=st.sampled_from(["task", (), ("instrument", "track")]))
+def test_the_order_of_pitch_classes_changes_nothing_else(note_tables, data, weight, by):
+    notes = data.draw(note_tables())
+    chromatic = pitch_class_histogram(notes, by=by, weight=weight)
+    fifths = pitch_class_histogram(notes, by=by, weight=weight, order="fifths")
+    assert fifths.sort(chromatic.columns[:-1]).equals(chromatic)
+    assert fifths["pitch_class"].to_list() == FIFTHS * (fifths.height // 12)
+
+
 def test_no_groups_pool_all_notes(small):
     assert pitch_histogram(small, by=()).rows() == [(60, 2), (61, 1), (72, 1)]
     assert pitch_class_histogram(small, by=())["count"].to_list() == [3, 1] + [0] * 10
