@@ -2,6 +2,8 @@
 
 There is no metre in the notes, so everything is in seconds. An **onset** is a time at which a note starts; notes of a
 chord share one. Drums are counted unless one leaves them out, since they carry the rhythm (jSymbolic counts them too).
+Onsets follow one another either in the task as a whole, whatever instruments they are of, or in each of its tracks: the
+option ``per`` says which.
 
 Times are floats and edges are met exactly: what starts, or lasts, less than a microsecond short of an edge is counted
 as on it (``0.1 * 3`` is not ``0.3``, and 2.5 - 2.0 may be a little less than 0.5).
@@ -10,15 +12,21 @@ as on it (``0.1 * 3`` is not ``0.3``, and 2.5 - 2.0 may be a little less than 0.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
-from kie_notes.analysis.door import notes_helper, per_task
-from kie_notes.analysis.grouping import INSTANT, Drums, finish, group, keep_drums, share, tally
+from kie_notes.analysis.door import notes_helper, per_task, per_track
+from kie_notes.analysis.grouping import INSTANT, Drums, check_choice, finish, group, keep_drums, share, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+#: Whose onsets follow one another: all of a task's, or those of each of its tracks by itself.
+Per = Literal["task", "track"]
+
+#: The columns that name a row, by ``per``, in the order of their sorting.
+PER_KEYS: Final = {"task": ["task"], "track": ["task", "track", "instrument"]}
 
 #: What is added to the number of a duration's bin to make it an unsigned code; 0 itself is the bin of no duration.
 _BIN_OFFSET = 2**15
@@ -77,10 +85,12 @@ def onset_density(notes: pl.LazyFrame, *, window: float = 1.0, drums: Drums = "i
     edges = pl.int_range(first + 1, last + 1) * window - INSTANT
     below = pl.lit(0, pl.UInt32).append(start.search_sorted(edges)).append(pl.len())
     windows = per_task(keep_drums(notes, drums), k=pl.int_range(first, last + 1), onsets=below.diff().slice(1))
+    # A column of divisors: by one number Polars divides through its reciprocal, but not in a table of one row.
+    seconds = pl.col("onsets") * 0.0 + window
     return (
         windows.sort("task")
         .explode("k", "onsets")
-        .select("task", window_start=pl.col("k") * window, notes_per_second=pl.col("onsets") / window)
+        .select("task", window_start=pl.col("k") * window, notes_per_second=pl.col("onsets") / seconds)
     )
 
 
@@ -194,41 +204,33 @@ def duration_histogram(
     >>> duration_histogram(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 0.0, 0.0, 1), ('a', 0.25, 0.5, 2), ('a', 0.5, 1.0, 1)]
     """
-    if not 1 <= bins_per_octave <= 100:
-        raise ValueError(f"bins_per_octave: expected 1 to 100, got {bins_per_octave!r}")
-    chosen, keys = group(keep_drums(notes, drums), by, result=("bin_start", "bin_end", "count", "share"))
     seconds = pl.col("end") - pl.col("start")
-    number = ((seconds + INSTANT).log(2) * bins_per_octave).floor() + _BIN_OFFSET
-    code = pl.when(seconds < INSTANT).then(0).otherwise(number).cast(pl.UInt64)
+    code = _octave_bin(seconds, bins_per_octave)
+    chosen, keys = group(keep_drums(notes, drums), by, result=("bin_start", "bin_end", "count", "share"))
     counts = tally(chosen, keys, pl.len().alias("count"), bin=code)
-    edges = {"bin_start": _BIN_OFFSET, "bin_end": _BIN_OFFSET - 1}
-    octave = {name: (pl.col("bin").cast(pl.Float64) - offset) / bins_per_octave for name, offset in edges.items()}
-    rows = counts.with_columns(
-        **{name: pl.when(pl.col("bin") > 0).then(pl.lit(2.0).pow(k)).otherwise(0.0) for name, k in octave.items()}
-    )
-    shown = {"share": share(pl.col("count"))} if normalize else {"count": pl.col("count").cast(pl.UInt32)}
-    return finish(rows, keys, order="bin_start", bin_end=pl.col("bin_end"), **shown)
+    return _octave_table(counts, keys, bins_per_octave, normalize=normalize)
 
 
 @notes_helper
-def inter_onset_intervals(notes: pl.LazyFrame, *, drums: Drums = "include") -> pl.LazyFrame:
-    """Give the times between consecutive distinct onsets of each task.
+def inter_onset_intervals(notes: pl.LazyFrame, *, per: Per = "task", drums: Drums = "include") -> pl.LazyFrame:
+    """Give the times between consecutive distinct onsets.
 
-    Notes that start together (within a microsecond) are one onset, so no interval is 0; whichever instruments they are
-    of. For one instrument's intervals pass its notes alone.
+    Notes that start together (within a microsecond) are one onset, so no interval is 0.
 
     Parameters
     ----------
     notes
         Notes table in canonical order.
+    per
+        Whether an interval is to the next onset of the task, whichever instrument it is of, or of the same track.
     drums
         Whether percussion is left out, counted too, or counted alone.
 
     Returns
     -------
-    One row per task and interval, sorted by task and start; a task with one onset has no row:
+    One row per task (or track) and interval, sorted by task (or task and track) and start; one onset alone has no row:
 
-    - ``task`` (String)
+    - ``task`` (String); with ``per="track"`` also ``instrument`` (String), ``track`` (UInt16)
     - ``start`` (Float64): seconds, the onset that the interval begins with
     - ``seconds`` (Float64): to the next onset, > 0
 
@@ -240,13 +242,13 @@ def inter_onset_intervals(notes: pl.LazyFrame, *, drums: Drums = "include") -> p
         If a task's notes do not stand together or their starts descend (an ``InvalidOperationError`` of the same text
         when a LazyFrame is collected).
     ValueError
-        If ``drums`` has a value that it cannot have.
+        If an option has a value that it cannot have.
 
     References
     ----------
-    Mean and nPVI of these are jSymbolic's RT-7 "Average Time Between Attacks" and ``amads``'
-    ``normalized_pairwise_variability_index`` (Daniele and Patel 2013). mgeval's ``avg_IOI`` counts the zeros inside
-    chords as well and is smaller.
+    Mean and nPVI of these (``inter_onset_statistics``, ``npvi``) are jSymbolic's RT-7 "Average Time Between Attacks"
+    and ``amads``' ``normalized_pairwise_variability_index`` (Daniele and Patel 2013). mgeval's ``avg_IOI`` counts the
+    zeros inside chords as well and is smaller.
 
     Examples
     --------
@@ -256,7 +258,105 @@ def inter_onset_intervals(notes: pl.LazyFrame, *, drums: Drums = "include") -> p
     >>> inter_onset_intervals(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 0.5, 0.5), ('a', 1.0, 0.25)]
     """
+    onsets = distinct_onsets()
+    found = answers_per(per, keep_drums(notes, drums), start=onsets.shift(1).slice(1), seconds=onsets.diff().slice(1))
+    return found.sort(PER_KEYS[per]).explode("start", "seconds")
+
+
+@notes_helper
+def inter_onset_histogram(
+    notes: pl.LazyFrame,
+    *,
+    per: Per = "task",
+    bins_per_octave: int = 1,
+    normalize: bool = False,
+    drums: Drums = "include",
+) -> pl.LazyFrame:
+    """Count the times between consecutive distinct onsets, in bins of equal ratio.
+
+    The intervals are those of ``inter_onset_intervals``, the bins those of ``duration_histogram``: their edges are
+    ``2 ** (k / bins_per_octave)`` seconds, and a bin holds its lower edge, not its upper one.
+
+    Parameters
+    ----------
+    notes
+        Notes table in canonical order.
+    per
+        Whether an interval is to the next onset of the task, whichever instrument it is of, or of the same track.
+    bins_per_octave
+        Bins from one interval to its double, 1 to 100.
+    normalize
+        Whether to give shares of the task's (or track's) intervals.
+    drums
+        Whether percussion is left out, counted too, or counted alone.
+
+    Returns
+    -------
+    One row per task (or track) and bin in which an interval falls, sorted by them; one onset alone has no row:
+
+    - ``task`` (String); with ``per="track"`` also ``instrument`` (String), ``track`` (UInt16)
+    - ``bin_start``, ``bin_end`` (Float64): seconds, the bin is ``[bin_start, bin_end)``
+    - ``count`` (UInt32): intervals, > 0
+    - with ``normalize``, in its place, ``share`` (Float64): 0 to 1, sums to 1 in each task (or track)
+
+    Raises
+    ------
+    NotesSchemaError
+        If ``notes`` is not a notes table.
+    NotesOrderError
+        If a task's notes do not stand together or their starts descend (an ``InvalidOperationError`` of the same text
+        when a LazyFrame is collected).
+    ValueError
+        If an option has a value that it cannot have.
+
+    References
+    ----------
+    After Eerola and Toiviainen, MIDI Toolbox, ``ioidist1``, whose bins are in beats; here there are no beats, so the
+    bins are in seconds, and as many as there are intervals.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from kie_notes.notes import NOTES_SCHEMA
+    >>> rows = [("a", "Flute", 60, start, 3.0, 0.5, 0) for start in (0.5, 1.0, 1.0, 1.25, 1.75)]
+    >>> inter_onset_histogram(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
+    [('a', 0.25, 0.5, 1), ('a', 0.5, 1.0, 2)]
+    """
+    code = _octave_bin(distinct_onsets().diff().slice(1), bins_per_octave).cast(pl.UInt16)
+    intervals = answers_per(per, keep_drums(notes, drums), bin=code).explode("bin")
+    keys = PER_KEYS[per]
+    counts = intervals.group_by(*keys, "bin").agg(count=pl.len())
+    table = _octave_table(counts, keys, bins_per_octave, normalize=normalize)
+    return table.select(*sorted(keys, key=("task", "instrument", "track").index), pl.exclude(keys))
+
+
+def answers_per(per: Per, notes: pl.LazyFrame, /, **answers: pl.Expr) -> pl.LazyFrame:
+    """Evaluate ``answers`` over the notes of each task, or of each track."""
+    check_choice("per", per, Per)
+    return per_task(notes, ordered=True, **answers) if per == "task" else per_track(notes, **answers)
+
+
+def distinct_onsets() -> pl.Expr:
+    """Give the onsets, each once, as an answer over notes whose starts ascend."""
     start = pl.col("start")
-    onsets = start.filter((start.diff() > INSTANT).fill_null(value=True))
-    found = per_task(keep_drums(notes, drums), start=onsets.shift(1).slice(1), seconds=onsets.diff().slice(1))
-    return found.sort("task").explode("start", "seconds")
+    return start.filter((start.diff() > INSTANT).fill_null(value=True))
+
+
+def _octave_bin(seconds: pl.Expr, bins_per_octave: int) -> pl.Expr:
+    """Number the bin in which a length of time falls: 0 for none, else the bin's k and an offset."""
+    if not 1 <= bins_per_octave <= 100:
+        raise ValueError(f"bins_per_octave: expected 1 to 100, got {bins_per_octave!r}")
+    number = ((seconds + INSTANT).log(2) * bins_per_octave).floor() + _BIN_OFFSET
+    return pl.when(seconds < INSTANT).then(0).otherwise(number).cast(pl.UInt64)
+
+
+def _octave_table(counts: pl.LazyFrame, keys: list[str], bins_per_octave: int, *, normalize: bool) -> pl.LazyFrame:
+    """Give the numbered bins (``bin``, ``count``) their edges, and their counts the form that is asked for."""
+    edges = {"bin_start": _BIN_OFFSET, "bin_end": _BIN_OFFSET - 1}
+    octaves = pl.col("bin") * 0.0 + bins_per_octave  # a column, for the same reason as in onset_density
+    octave = {name: (pl.col("bin").cast(pl.Float64) - offset) / octaves for name, offset in edges.items()}
+    rows = counts.with_columns(
+        **{name: pl.when(pl.col("bin") > 0).then(pl.lit(2.0).pow(k)).otherwise(0.0) for name, k in octave.items()}
+    )
+    shown = {"share": share(pl.col("count"))} if normalize else {"count": pl.col("count").cast(pl.UInt32)}
+    return finish(rows, keys, order="bin_start", bin_end=pl.col("bin_end"), **shown)

@@ -8,12 +8,10 @@ starts that are a microsecond apart meet (the rounding of floats is no overlap).
 
 from __future__ import annotations
 
-import math
-
 import polars as pl
 
-from kie_notes.analysis.door import DESCENDS, descends, in_order, notes_helper, per_run, per_track
-from kie_notes.analysis.grouping import INSTANT, Drums, keep_drums
+from kie_notes.analysis.door import notes_helper, per_task, per_track
+from kie_notes.analysis.grouping import INSTANT, Drums, as_number, exact_sum, keep_drums
 
 
 @notes_helper
@@ -63,29 +61,168 @@ def polyphony(notes: pl.LazyFrame, *, drums: Drums = "exclude") -> pl.LazyFrame:
     >>> polyphony(pl.DataFrame([flute, viola, oboe], schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 1.5, 2, 3.0)]
     """
-    start, end = pl.col("start"), pl.col("end")
-    begun = pl.int_range(1, pl.len() + 1)
-    ended = end.search_sorted(start + INSTANT, side="right").cast(pl.Int64)
-    # Before a start at which all earlier pieces are over, there is silence since the last of them.
-    silence = (start - end.shift(1)).clip(lower_bound=0).sum()
-    found = per_run(
-        _pieces(keep_drums(notes, drums)),
-        pl.col(DESCENDS).first(),
-        maximum=(begun - ended).max().cast(pl.UInt32),
-        sounding=end.last() - start.first() - silence,
-        held=(end - start).sum(),
+    start, end = (pl.element().struct.field(name) for name in ("start", "end"))
+    found = _pieces(keep_drums(notes, drums), sounding_seconds()).with_columns(
+        held=pl.col("piece").list.agg(as_number(exact_sum(end - start))),
+        piece=pl.col("piece").list.eval(pl.struct(start.sort(), end.sort())),
     )
+    over = end.search_sorted(start + INSTANT, side="right").cast(pl.Int64)
+    most = (pl.int_range(1, pl.element().len() + 1) - over).max()
     sounds = pl.col("sounding") > INSTANT
-    return (
-        in_order(found)
-        .select(
-            "task",
-            mean_polyphony=pl.when(sounds).then(pl.col("held") / pl.col("sounding")),
-            maximum_polyphony=pl.col("maximum"),
-            sounding_seconds=pl.when(sounds).then(pl.col("sounding")).otherwise(0.0),
-        )
-        .sort("task")
+    return found.sort("task").select(
+        "task",
+        mean_polyphony=pl.when(sounds).then(pl.col("held") / pl.col("sounding")),
+        maximum_polyphony=pl.col("piece").list.agg(most).cast(pl.UInt32),
+        sounding_seconds=pl.when(sounds).then(pl.col("sounding")).otherwise(0.0),
     )
+
+
+@notes_helper
+def polyphony_curve(notes: pl.LazyFrame, *, drums: Drums = "exclude") -> pl.LazyFrame:
+    """Give the number of distinct pitches that sound, as a step function of time.
+
+    Parameters
+    ----------
+    notes
+        Notes table in canonical order.
+    drums
+        Whether percussion is left out, counted too, or counted alone.
+
+    Returns
+    -------
+    One row per task and stretch of time in which the number does not change, from 0 s to the last end, silence
+    included, without gap or overlap, sorted by task and start; a task in which nothing sounds has no row:
+
+    - ``task`` (String)
+    - ``start``, ``end`` (Float64): seconds, the stretch is ``[start, end)``
+    - ``pitches`` (UInt32): distinct pitches that sound, >= 0; another than in the rows before and after
+
+    Raises
+    ------
+    NotesSchemaError
+        If ``notes`` is not a notes table.
+    NotesOrderError
+        If a task's notes do not stand together or their starts descend (an ``InvalidOperationError`` of the same text
+        when a LazyFrame is collected).
+    ValueError
+        If ``drums`` has a value that it cannot have.
+
+    References
+    ----------
+    The number of pitches in each column of a piano roll, without its frames. ``polyphony`` gives its mean over the time
+    in which anything sounds, and its maximum.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from kie_notes.notes import NOTES_SCHEMA
+    >>> flute, oboe = ("a", "Flute", 60, 1.0, 3.0, 0.5, 0), ("a", "Oboe", 64, 2.0, 3.5, 0.5, 1)
+    >>> polyphony_curve(pl.DataFrame([flute, oboe], schema=NOTES_SCHEMA, orient="row")).rows()
+    [('a', 0.0, 1.0, 0), ('a', 1.0, 2.0, 1), ('a', 2.0, 3.0, 2), ('a', 3.0, 3.5, 1)]
+    """
+    at, pitches = (pl.element().struct.field(name) for name in ("at", "pitches"))
+    stretches = {"start": at.head(at.len() - 1), "end": at.slice(1), "pitches": pitches.head(at.len() - 1)}
+    lists = {name: pl.col("turn").list.eval(value) for name, value in stretches.items()}
+    return _turns(notes, drums).sort("task").select("task", **lists).explode(*lists)
+
+
+@notes_helper
+def polyphony_rate(notes: pl.LazyFrame, *, threshold: int = 2, drums: Drums = "exclude") -> pl.LazyFrame:
+    """Give the share of the time in which at least two (``threshold``) distinct pitches sound.
+
+    Parameters
+    ----------
+    notes
+        Notes table in canonical order.
+    threshold
+        Pitches, >= 1; the time counts in which as many or more sound (``>=``).
+    drums
+        Whether percussion is left out, counted too, or counted alone.
+
+    Returns
+    -------
+    One row per task, sorted by task; a task without such notes has 0:
+
+    - ``task`` (String)
+    - ``polyphony_rate`` (Float64): of the task's length, which is from 0 s to the last end of any note, drums or not, 0
+      to 1; null where that length is 0
+
+    Raises
+    ------
+    NotesSchemaError
+        If ``notes`` is not a notes table.
+    NotesOrderError
+        If a task's notes do not stand together or their starts descend (an ``InvalidOperationError`` of the same text
+        when a LazyFrame is collected).
+    ValueError
+        If ``threshold`` is below 1, or ``drums`` has a value that it cannot have.
+
+    References
+    ----------
+    Dong et al., MuseGAN, AAAI 2018 ("polyphonicity"). ``muspy.polyphony_rate`` counts the steps with **more** pitches
+    than its ``threshold`` (``>``, though its text reads otherwise): its 2 is 3 here, its 1 is 2.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from kie_notes.notes import NOTES_SCHEMA
+    >>> flute, oboe = ("a", "Flute", 60, 1.0, 3.0, 0.5, 0), ("a", "Oboe", 64, 2.0, 4.0, 0.5, 1)
+    >>> polyphony_rate(pl.DataFrame([flute, oboe], schema=NOTES_SCHEMA, orient="row")).rows()
+    [('a', 0.25)]
+    """
+    if threshold < 1:
+        raise ValueError(f"threshold: expected 1 or more pitches, got {threshold!r}")
+    at, pitches = (pl.element().struct.field(name) for name in ("at", "pitches"))
+    full = (at.shift(-1) - at).filter(pitches >= threshold)
+    seconds = pl.col("turn").list.agg(as_number(exact_sum(full)))
+    rate = _share_of_length(notes, _turns(notes, drums).select("task", seconds=seconds))
+    return rate.select("task", polyphony_rate="share")
+
+
+@notes_helper
+def silence_fraction(notes: pl.LazyFrame, *, drums: Drums = "exclude") -> pl.LazyFrame:
+    """Give the share of the time in which nothing sounds.
+
+    Parameters
+    ----------
+    notes
+        Notes table in canonical order.
+    drums
+        Whether percussion is left out, counted too, or counted alone.
+
+    Returns
+    -------
+    One row per task, sorted by task; a task without such notes has 1:
+
+    - ``task`` (String)
+    - ``silence_fraction`` (Float64): of the task's length, which is from 0 s to the last end of any note, drums or not,
+      0 to 1; null where that length is 0
+
+    Raises
+    ------
+    NotesSchemaError
+        If ``notes`` is not a notes table.
+    NotesOrderError
+        If a task's notes do not stand together or their starts descend (an ``InvalidOperationError`` of the same text
+        when a LazyFrame is collected).
+    ValueError
+        If ``drums`` has a value that it cannot have.
+
+    References
+    ----------
+    McKay, jSymbolic 2.2 manual, feature R-41 "Complete Rests Fraction". ``muspy.empty_beat_rate`` asks it of beats,
+    where a beat counts as full when a note merely ends on it.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from kie_notes.notes import NOTES_SCHEMA
+    >>> flute, oboe = ("a", "Flute", 60, 1.0, 3.0, 0.5, 0), ("a", "Oboe", 64, 2.0, 4.0, 0.5, 1)
+    >>> silence_fraction(pl.DataFrame([flute, oboe], schema=NOTES_SCHEMA, orient="row")).rows()
+    [('a', 0.25)]
+    """
+    sounding = per_task(keep_drums(notes, drums), seconds=sounding_seconds())
+    return _share_of_length(notes, sounding).select("task", silence_fraction=1 - pl.col("share"))
 
 
 @notes_helper
@@ -146,17 +283,45 @@ def sounding_seconds() -> pl.Expr:
     return end.max() - start.first() - silence
 
 
-def _pieces(notes: pl.LazyFrame) -> pl.LazyFrame:
+def _share_of_length(notes: pl.LazyFrame, sounding: pl.LazyFrame) -> pl.LazyFrame:
+    """Divide each task's ``seconds`` (none: 0) by its length, that of all its notes: ``task``, ``share``."""
+    lengths = per_task(notes, length=pl.col("end").max())
+    seconds = pl.col("seconds").fill_null(0.0)
+    share = pl.when(pl.col("length") > 0).then((seconds / pl.col("length")).clip(0.0, 1.0))
+    return lengths.join(sounding, on="task", how="left").select("task", share=share).sort("task")
+
+
+def _turns(notes: pl.LazyFrame, drums: Drums) -> pl.LazyFrame:
+    """List, per task, when the number of pitches changes and to what, from 0 s on: ``turn``, of ``at``, ``pitches``."""
+    field, row, rows = pl.element().struct.field, pl.int_range(2 * pl.element().len() + 1), pl.element().len()
+    time = pl.lit(0.0).append(field("start")).append(field("end"))
+    change = pl.when(row == 0).then(0).when(row <= rows).then(1).otherwise(-1)
+    at, number = field("at"), field("change").cum_sum()
+    # Changes that are less than a microsecond apart are one, and what counts is the number after the last of them.
+    first, last = (at.diff() > INSTANT).fill_null(value=True), (at.shift(-1) - at > INSTANT).fill_null(value=True)
+    turned = (field("pitches") != field("pitches").shift(1)).fill_null(value=True)
+    turn = pl.col("turn").list
+    return (
+        _pieces(keep_drums(notes, drums), sounding_seconds())
+        .select("task", turn=pl.col("piece").list.eval(pl.struct(at=time, change=change)))
+        .with_columns(turn.eval(pl.element().sort_by(at)))
+        .with_columns(turn.eval(pl.struct(at=at.filter(first), pitches=number.filter(last).cast(pl.UInt32))))
+        .with_columns(turn.eval(pl.element().filter(turned)))
+    )
+
+
+def _pieces(notes: pl.LazyFrame, sounding: pl.Expr) -> pl.LazyFrame:
     """Cut each note where the next of its pitch begins, and lengthen it to the longest before: pieces never overlap.
 
-    One row per note, in two columns that belong together only as a whole: ``start`` as it was, and ``end``, the ends of
-    all pieces, ascending. At any time, the pieces that have begun less those that have ended is the number of pitches.
+    One row per task: ``piece``, a list of as many pairs ``start``, ``end`` as there are notes, and ``sounding``. At any
+    time, the pieces that have begun less those that have ended is the number of pitches.
     """
-    pitch, start, end = pl.col("pitch"), pl.col("start"), pl.col("end")
-    # Pitches are laid one after the other on one axis, each as wide as the task is long, with a second between them: so
-    # one running maximum serves all pitches, and the next start is of the same pitch or out of reach.
-    width = end.max() - start.min() + 1
-    longest = (end + pitch * width).sort_by(pitch, maintain_order=True).cum_max()
-    following = (start + pitch * width).sort_by(pitch, maintain_order=True).shift(-1, fill_value=math.inf)
-    ends = (pl.min_horizontal(longest, following) - pitch.sort() * width).sort()
-    return per_run(notes, descends(ordered=True), start=start, end=ends).explode("start", "end")
+    pitch, start, end = (pl.element().struct.field(name) for name in ("pitch", "start", "end"))
+    # Pitches are laid one after the other on one axis, each as wide as the task is long, so one running maximum serves
+    # all of them. It finds the note that lasts longest; the end is that note's own, which the axis has not rounded.
+    far = end + pitch * (end.max() + 1)
+    longest = pl.when(far == far.cum_max()).then(end).forward_fill()
+    following = pl.when(pitch.shift(-1) == pitch).then(start.shift(-1))
+    piece = pl.struct(start, end=pl.min_horizontal(longest, following))
+    by_pitch = pl.struct("pitch", "start", "end").sort_by("pitch", maintain_order=True)
+    return per_task(notes, piece=by_pitch, sounding=sounding).with_columns(pl.col("piece").list.eval(piece))

@@ -1,18 +1,26 @@
 import math
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kie_notes.analysis.rhythm import duration_histogram, inter_onset_intervals, note_density, onset_density
+from kie_notes.analysis.rhythm import (
+    duration_histogram,
+    inter_onset_histogram,
+    inter_onset_intervals,
+    note_density,
+    onset_density,
+)
 from kie_notes.errors import NotesOrderError
 from kie_notes.notes import NOTES_SCHEMA
 
-HELPERS = [onset_density, note_density, duration_histogram, inter_onset_intervals]
-ORDERED = [onset_density, inter_onset_intervals]
+BY_TRACK = [partial(inter_onset_intervals, per="track"), partial(inter_onset_histogram, per="track")]
+ORDERED = [onset_density, inter_onset_intervals, inter_onset_histogram, *BY_TRACK]
+HELPERS = [note_density, duration_histogram, *ORDERED]
 
 
 def notes_at(table, *starts, task="a", instrument="Flute", seconds=0.5):
@@ -239,6 +247,56 @@ def test_onsets_are_those_of_pretty_midis_own_tests(samples, peer_tests):
     assert compared == 1
 
 
+def test_intervals_of_a_track_are_between_its_own_onsets(table):
+    notes = pl.concat([notes_at(table, 0.0), notes_at(table, 1.0, 1.5, instrument="Drums"), notes_at(table, 4.0)])
+    assert inter_onset_intervals(notes, per="track").rows() == [
+        ("a", "Drums", 0, 1.0, 0.5),
+        ("a", "Flute", 0, 0.0, 4.0),
+    ]
+
+
+def test_what_intervals_are_of_is_one_of_two(table):
+    with pytest.raises(ValueError, match="per: expected one of 'task', 'track', got 'voice'"):
+        inter_onset_intervals(notes_at(table, 0.0), per="voice")
+
+
+# inter_onset_histogram
+
+
+def test_an_interval_on_an_edge_is_in_the_bin_that_begins_there(table):
+    notes = notes_at(table, 0.0, 0.5, 1.0, 1.49, 2.49)
+    assert inter_onset_histogram(notes).rows() == [("a", 0.25, 0.5, 1), ("a", 0.5, 1.0, 2), ("a", 1.0, 2.0, 1)]
+
+
+def test_notes_of_a_chord_are_no_interval(table):
+    assert inter_onset_histogram(notes_at(table, 0.0, 0.0, 1.0)).rows() == [("a", 1.0, 2.0, 1)]
+
+
+def test_histograms_of_tracks_have_their_names(table):
+    notes = pl.concat([notes_at(table, 0.0), notes_at(table, 1.0, 2.0, instrument="Drums"), notes_at(table, 4.0)])
+    assert inter_onset_histogram(notes, per="track").rows() == [
+        ("a", "Drums", 0, 1.0, 2.0, 1),
+        ("a", "Flute", 0, 4.0, 8.0, 1),
+    ]
+
+
+def test_shares_of_intervals_sum_to_one(table):
+    notes = notes_at(table, 0.0, 0.3, 0.6, 0.9, 3.9)
+    result = inter_onset_histogram(notes, normalize=True, bins_per_octave=3)
+    assert result["share"].to_list() == [0.75, 0.25]
+    assert result["bin_start"].to_list() == pytest.approx([2 ** (-6 / 3), 2 ** (4 / 3)])
+
+
+@settings(max_examples=30)
+@given(data=st.data(), per=st.sampled_from(["task", "track"]))
+def test_bins_hold_every_interval_once(note_tables, data, per):
+    notes = data.draw(note_tables())
+    keys = ["task"] if per == "task" else ["task", "instrument", "track"]
+    counts = inter_onset_histogram(notes, per=per).group_by(keys, maintain_order=True).agg(pl.col("count").sum())
+    intervals = inter_onset_intervals(notes, per=per).group_by(keys, maintain_order=True).len()
+    assert counts.rows() == intervals.rows()
+
+
 # all of them
 
 
@@ -276,6 +334,7 @@ def test_starts_that_descend_are_an_error(table, helper):
 
 
 @pytest.mark.parametrize("helper", HELPERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_shuffled_rows_give_the_right_answer_or_the_order_error(helper, note_tables, data):
     notes = data.draw(note_tables())
@@ -289,6 +348,7 @@ def test_shuffled_rows_give_the_right_answer_or_the_order_error(helper, note_tab
 
 
 @pytest.mark.parametrize("helper", HELPERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_tasks_worked_on_apart_and_put_together_are_the_same(helper, note_tables, data):
     notes = data.draw(note_tables(min_size=1))

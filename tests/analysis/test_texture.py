@@ -2,14 +2,20 @@ import math
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kie_notes.analysis.texture import instrument_activity, polyphony
+from kie_notes.analysis.texture import (
+    instrument_activity,
+    polyphony,
+    polyphony_curve,
+    polyphony_rate,
+    silence_fraction,
+)
 from kie_notes.errors import NotesOrderError
 from kie_notes.notes import NOTES_SCHEMA
 
-HELPERS = [polyphony, instrument_activity]
+HELPERS = [polyphony, polyphony_curve, polyphony_rate, silence_fraction, instrument_activity]
 
 #: Steps a second of the grid that muspy was given: 24 a quarter at 120 BPM.
 MUSPY_STEPS = 48
@@ -129,6 +135,117 @@ def test_polyphony_is_that_of_muspys_own_tests(samples, peer_tests):
     assert polyphony(notes)["mean_polyphony"].item() == pytest.approx(expected[1], rel=1e-9)
 
 
+# polyphony_curve
+
+
+def test_the_curve_runs_from_zero_to_the_last_end(table):
+    notes = table([flute(60, 1.0, 3.0), flute(64, 2.0, 3.0), flute(67, 5.0, 6.0)])
+    assert polyphony_curve(notes).rows() == [
+        ("a", 0.0, 1.0, 0),
+        ("a", 1.0, 2.0, 1),
+        ("a", 2.0, 3.0, 2),
+        ("a", 3.0, 5.0, 0),
+        ("a", 5.0, 6.0, 1),
+    ]
+
+
+def test_the_curve_does_not_turn_where_the_number_of_pitches_stays(table):
+    notes = table([flute(60, 0.0, 2.0), flute(60, 1.0, 3.0), flute(64, 3.0, 4.0), flute(65, 4.0, 4.0)])
+    assert polyphony_curve(notes).rows() == [("a", 0.0, 4.0, 1)]
+
+
+def test_a_task_in_which_nothing_sounds_has_no_curve(table):
+    assert polyphony_curve(table([flute(60, 1.0, 1.0), flute(36, 0.0, 1.0, name="Drums", track=1)])).height == 0
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_the_curve_is_what_counting_step_by_step_gives(note_tables, data):
+    notes = data.draw(note_tables())
+    pitches = {}
+    for task, name, pitch, start, end, _, _ in notes.rows():
+        for step in range(round(start * 192), round(end * 192)) if name != "Drums" else ():
+            pitches.setdefault((task, step), set()).add(pitch)
+    found, before = {}, {}
+    for task, start, end, count in polyphony_curve(notes).rows():
+        reached, last = before.get(task, (0.0, None))
+        assert start == reached
+        assert count != last
+        before[task] = (end, count)
+        found |= {(task, step): count for step in range(round(start * 192), round(end * 192)) if count}
+    assert found == {place: len(sounding) for place, sounding in pitches.items()}
+
+
+# polyphony_rate
+
+
+def test_the_rate_counts_the_time_with_as_many_pitches_or_more(table):
+    notes = table([flute(60, 0.0, 4.0), flute(64, 1.0, 4.0), flute(67, 3.0, 4.0)])
+    assert polyphony_rate(notes).rows() == [("a", 0.75)]
+    assert polyphony_rate(notes, threshold=1).rows() == [("a", 1.0)]
+    assert polyphony_rate(notes, threshold=3).rows() == [("a", 0.25)]
+
+
+def test_the_length_of_a_task_is_that_of_its_drums_too(table):
+    notes = table([flute(60, 0.0, 2.0), flute(64, 0.0, 1.0), flute(36, 2.0, 4.0, name="Drums", track=1)])
+    assert polyphony_rate(notes).rows() == [("a", 0.25)]
+    assert silence_fraction(notes).rows() == [("a", 0.5)]
+
+
+def test_a_task_of_drums_alone_is_silent(table):
+    notes = table([flute(36, 0.0, 1.0, name="Drums")])
+    assert polyphony_rate(notes, threshold=1).rows() == [("a", 0.0)]
+    assert silence_fraction(notes).rows() == [("a", 1.0)]
+
+
+def test_a_task_of_no_length_has_no_share_of_it(table):
+    notes = table([flute(60, 0.0, 0.0)])
+    assert polyphony_rate(notes).rows() == [("a", None)]
+    assert silence_fraction(notes).rows() == [("a", None)]
+
+
+@pytest.mark.parametrize("threshold", [0, -1])
+def test_a_threshold_is_one_pitch_at_least(table, threshold):
+    with pytest.raises(ValueError, match=f"threshold: expected 1 or more pitches, got {threshold}"):
+        polyphony_rate(table([]), threshold=threshold)
+
+
+def test_golden_rate_is_muspys(golden, reference):
+    expected = reference["muspy.polyphony_rate threshold=1 (=>=2 pitches)"]
+    assert polyphony_rate(golden)["polyphony_rate"].item() == pytest.approx(expected, rel=1e-12)
+    expected = reference["muspy.polyphony_rate"]  # threshold=2 there is 3 here
+    assert polyphony_rate(golden, threshold=3)["polyphony_rate"].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_rates_of_the_samples_on_muspys_grid_are_muspys(samples, peers):
+    steps = samples.with_columns((pl.col("start", "end") * MUSPY_STEPS).round(mode="half_to_even"))
+    theirs = peers.drop_nulls("muspy_polyphony_rate_24")
+    ours = polyphony_rate(steps, threshold=3).join(theirs.select("task"), on="task", how="semi").sort("task")
+    assert ours["polyphony_rate"].to_list() == pytest.approx(theirs["muspy_polyphony_rate_24"].to_list(), rel=1e-9)
+
+
+# silence_fraction
+
+
+def test_silence_is_counted_from_zero_to_the_last_end(table):
+    notes = table([flute(60, 1.0, 2.0), flute(64, 1.5, 2.0), flute(67, 3.0, 4.0)])
+    assert silence_fraction(notes).rows() == [("a", 0.5)]
+
+
+def test_golden_silence_is_jsymbolics(golden, reference):
+    expected = reference["np.frac silent (pitched) = jSymbolic Complete Rests Fraction"]
+    assert silence_fraction(golden)["silence_fraction"].item() == pytest.approx(expected, rel=1e-12)
+
+
+@settings(max_examples=30)
+@given(data=st.data(), drums=st.sampled_from(["exclude", "include", "only"]))
+def test_what_is_not_silence_has_one_pitch_at_least(note_tables, data, drums):
+    notes = data.draw(note_tables())
+    rate = polyphony_rate(notes, threshold=1, drums=drums)["polyphony_rate"].to_list()
+    silence = silence_fraction(notes, drums=drums)["silence_fraction"].to_list()
+    assert [None if share is None else pytest.approx(1 - share, abs=1e-9) for share in silence] == rate
+
+
 # instrument_activity
 
 
@@ -191,7 +308,7 @@ def test_golden_instruments_sound_as_long_as_the_reference_says(golden, referenc
         assert seconds == pytest.approx(reference[f"per-instrument {name}"]["sounding_s"], rel=1e-12)
 
 
-# both
+# all of them
 
 
 def test_columns_have_the_types_that_are_documented(table):
@@ -202,6 +319,10 @@ def test_columns_have_the_types_that_are_documented(table):
         "maximum_polyphony": pl.UInt32,
         "sounding_seconds": pl.Float64,
     }
+    span = {"start": pl.Float64, "end": pl.Float64}
+    assert polyphony_curve(notes).schema == {"task": pl.String, **span, "pitches": pl.UInt32}
+    assert polyphony_rate(notes).schema == {"task": pl.String, "polyphony_rate": pl.Float64}
+    assert silence_fraction(notes).schema == {"task": pl.String, "silence_fraction": pl.Float64}
     assert instrument_activity(notes).schema == {
         "task": pl.String,
         "instrument": pl.String,
@@ -233,6 +354,13 @@ def test_an_unknown_drums_policy_is_refused(table):
 
 
 @pytest.mark.parametrize("helper", HELPERS)
+def test_a_lazy_table_gives_the_same_lazily(table, helper):
+    notes = table([flute(60, 0.0, 1.0), flute(64, 0.5, 2.0)])
+    assert helper(notes.lazy()).collect().equals(helper(notes))
+
+
+@pytest.mark.parametrize("helper", HELPERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_shuffled_rows_give_the_right_answer_or_the_order_error(helper, note_tables, data):
     notes = data.draw(note_tables())
@@ -249,6 +377,7 @@ def approximately(value):
 
 
 @pytest.mark.parametrize("helper", HELPERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_tasks_worked_on_apart_and_put_together_are_the_same(helper, note_tables, data):
     notes = data.draw(note_tables(min_size=1))
