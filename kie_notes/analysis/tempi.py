@@ -1,0 +1,153 @@
+"""How fast the music goes: a task's tempo as candidates with a confidence, since one number would hide its doubt.
+
+The notes have no metre. What repeats, at which period, is found from their onsets (``kie_notes.analysis.pulse``); which
+of the periods people would tap is a matter of habit and often open between a tempo and its half or double.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from kie_notes.analysis.door import notes_helper
+from kie_notes.analysis.pulse import (
+    FASTEST,
+    PERIODS,
+    SLOWEST,
+    autocorrelation,
+    check_range,
+    onsets,
+    per_pulse,
+    refined,
+    salience,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kie_notes.analysis.grouping import Drums
+    from kie_notes.analysis.pulse import Floats
+
+#: Candidates are farther apart than this many of ``PERIODS``, 8 %: each could be within 4 % of only one tempo, which is
+#: the usual tolerance (Gouyon et al. 2006).
+_APART: Final = 8
+
+#: What salience is multiplied with to become the logarithm of a probability: with it, confidence was right on average
+#: on the development music (see ``tempo``).
+_SHARPNESS: Final = 2.5
+
+_SCHEMA: Final = pl.Schema({"task": pl.String(), "rank": pl.UInt8(), "bpm": pl.Float64(), "confidence": pl.Float64()})
+
+
+@notes_helper
+def tempo(
+    notes: pl.LazyFrame,
+    *,
+    candidates: int = 5,
+    slowest: float = SLOWEST,
+    fastest: float = FASTEST,
+    drums: Drums = "include",
+) -> pl.LazyFrame:
+    """Give each task's tempo in beats per minute: the best candidates, with a confidence.
+
+    Candidates are the local maxima of the salience of all periods (``kie_notes.analysis.pulse`` defines it) that are
+    more than 8 % from every better one. Confidence is the softmax of their saliences: the confidences of all maxima sum
+    to 1, those of the candidates that are shown to at most 1. Where the tempo changes it is that of most of the task.
+
+    Parameters
+    ----------
+    notes
+        Notes table in canonical order.
+    candidates
+        Candidates at most, 1 to 20.
+    slowest, fastest
+        Tempi that are looked for, in BPM, 30 to 300, both inclusive: narrow them when the octave is known.
+    drums
+        Whether percussion is left out, counted too, or counted alone.
+
+    Returns
+    -------
+    One row per task and candidate, sorted by task and rank; a task with fewer than two onsets has no row:
+
+    - ``task`` (String)
+    - ``rank`` (UInt8): 1 is the best
+    - ``bpm`` (Float64): beats per minute, within 1.5 % of ``slowest`` to ``fastest``
+    - ``confidence`` (Float64): 0 to 1, descending, sums to at most 1 per task
+
+    Raises
+    ------
+    NotesSchemaError
+        If ``notes`` is not a notes table.
+    NotesOrderError
+        If a task's notes do not stand together or their starts descend (an ``InvalidOperationError`` of the same text
+        when a LazyFrame is collected).
+    ValueError
+        If an option has a value that it cannot have.
+
+    Notes
+    -----
+    The form (which levels and accents, with weights in quarters) and the size of the onset-density penalty were chosen
+    among about a hundred and fifty on 250 synthetic pieces of 14 styles, 320 excerpts of scores that a machine played
+    at known, wavering tempi, and plain clicks at 50 to 130 BPM; the prior is from the literature. Models with fitted
+    weights did better on that music and worse on recorded music, so nothing is fitted but the sharpness of the
+    confidence. Between forms that did alike, 47 labelled pieces (game music, drummers, guitar) decided. Clicks above
+    about 130 BPM, with nothing to tell the beats apart, come out at half their tempo.
+
+    References
+    ----------
+    D. Ellis, "Beat tracking by dynamic programming", 2007 (autocorrelation with a log-normal prior); R. Parncutt, "A
+    perceptual model of pulse salience", 1994 (duration accents; the levels that are tapped); D. Moelants, "Preferred
+    tempo reconsidered", 2002; F. Gouyon et al., "An experimental comparison of audio tempo induction algorithms", 2006
+    (tolerance). Not like ``pretty_midi.estimate_tempo`` or ``partitura``'s, which say 198 and 192 on music at 96 BPM.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from kie_notes.notes import NOTES_SCHEMA
+    >>> rows = [("a", "Flute", 60, k / 2, k / 2 + 0.4, 0.5, 0) for k in range(40)]
+    >>> found = tempo(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row"), candidates=2)
+    >>> found.select("rank", pl.col("bpm").round(1)).rows()
+    [(1, 120.0), (2, 60.0)]
+    """
+    if not 1 <= candidates <= 20:
+        raise ValueError(f"candidates: expected 1 to 20, got {candidates!r}")
+    check_range(slowest, fastest)
+    find = partial(_tempi, candidates=candidates, slowest=slowest, fastest=fastest)
+    return per_pulse(notes, drums).map_batches(find, schema=_SCHEMA, streamable=True).sort("task", "rank")
+
+
+def _tempi(tasks: pl.DataFrame, *, candidates: int, slowest: float, fastest: float) -> pl.DataFrame:
+    names: list[str] = []
+    ranks: list[int] = []
+    tempi: list[float] = []
+    confidences: list[float] = []
+    for task, found in onsets(tasks):
+        if len(found.time) < 2:
+            continue
+        correlation = autocorrelation(found)
+        best, confidence = (found[:candidates] for found in peaks(salience(found, correlation), slowest, fastest))
+        names += [task] * len(best)
+        ranks += range(1, len(best) + 1)
+        tempi += (60 / refined(PERIODS[best], correlation)).tolist()
+        confidences += confidence.tolist()
+    return pl.DataFrame([names, ranks, tempi, confidences], schema=_SCHEMA)
+
+
+def peaks(salient: Floats, slowest: float, fastest: float) -> tuple[NDArray[np.int64], Floats]:
+    """Give the candidate periods, as positions in ``PERIODS``, and their confidences, the best first."""
+    inside = np.abs(2 * PERIODS - 60 / slowest - 60 / fastest) <= 60 / slowest - 60 / fastest + 1e-9
+    if not inside.any():  # a range narrower than the steps of the periods
+        inside[np.abs(PERIODS - 120 / (slowest + fastest)).argmin()] = True
+    padded = np.concatenate([[-np.inf], np.where(inside, salient, -np.inf), [-np.inf]])
+    tops = np.flatnonzero(inside & (salient >= padded[:-2]) & (salient > padded[2:]))
+    free = np.ones(len(salient), np.bool_)
+    chosen: list[int] = []
+    for k in tops[np.argsort(-salient[tops], kind="stable")].tolist():
+        if free[k]:
+            chosen.append(k)
+            free[max(0, k - _APART) : k + _APART + 1] = False
+    weight = np.exp(_SHARPNESS * (salient[chosen] - salient[chosen[0]]))
+    return np.array(chosen), weight / weight.sum()
