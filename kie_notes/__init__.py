@@ -1,8 +1,8 @@
 """Notes that an audio-to-MIDI service transcribed, as one Polars table.
 
-The names below are those worth typing in a notebook; each but ``collect`` and its like is loaded when it is
-first used. Pictures are in
-``kie_notes.plots``, whose functions bear the names of the helpers whose results they draw.
+The names below, and those of ``kie_notes.analysis``, are the ones worth typing in a notebook; each but ``collect`` and
+its like is loaded when it is first used. Pictures are in ``kie_notes.plots``, whose functions bear the names of the
+helpers whose results they draw.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from kie_notes import analysis
 from kie_notes.collect import CollectReport, collect, ingest, watch
 
 if TYPE_CHECKING:
-    from kie_notes.analysis.pitch import pitch_class_histogram, pitch_histogram, pitch_range
-    from kie_notes.analysis.rhythm import duration_histogram, inter_onset_intervals, note_density, onset_density
-    from kie_notes.analysis.summary import instrument_summary, task_summary
-    from kie_notes.analysis.texture import instrument_activity, polyphony
+    from kie_notes.analysis import *  # noqa: F403 -- all its names are names here, and are listed once, there
     from kie_notes.api.client import KieClient
     from kie_notes.api.files import read_records
     from kie_notes.api.records import Record, parse_record
@@ -53,24 +51,14 @@ __all__ = [
     "check_notes",
     "collect",
     "drum_name",
-    "duration_histogram",
     "flatten",
     "from_midi",
     "ingest",
     "instrument",
-    "instrument_activity",
-    "instrument_summary",
-    "inter_onset_intervals",
     "join_tasks",
     "midi_losses",
-    "note_density",
-    "onset_density",
     "parse_record",
     "piano_roll",
-    "pitch_class_histogram",
-    "pitch_histogram",
-    "pitch_range",
-    "polyphony",
     "read_orders",
     "read_records",
     "read_song_orders",
@@ -79,17 +67,15 @@ __all__ = [
     "sort_notes",
     "submit",
     "submit_pending",
-    "task_summary",
     "to_midi",
     "watch",
     "write_midi",
 ]
+__all__ += analysis.__all__
+__all__.sort(key=lambda name: (not name.isupper(), name[0].islower(), name))
 
 _HOMES = {
-    "analysis.pitch": ("pitch_class_histogram", "pitch_histogram", "pitch_range"),
-    "analysis.rhythm": ("duration_histogram", "inter_onset_intervals", "note_density", "onset_density"),
-    "analysis.summary": ("instrument_summary", "task_summary"),
-    "analysis.texture": ("instrument_activity", "polyphony"),
+    "analysis": analysis.__all__,
     "api.client": ("KieClient",),
     "api.files": ("read_records",),
     "api.records": ("Record", "parse_record"),
@@ -118,7 +104,7 @@ def __getattr__(name: str) -> object:
     """Load a public name from its module at its first use."""
     if name in _HOME:
         value: object = getattr(import_module(f"kie_notes.{_HOME[name]}"), name)
-    elif name in ("analysis", "api", "plots"):
+    elif name in ("api", "plots"):
         value = import_module(f"kie_notes.{name}")
     else:
         msg = f"module 'kie_notes' has no attribute {name!r}"

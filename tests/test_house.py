@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from kie_notes.cli import app
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "kie_notes"
 MODULES = sorted(name for _, name, is_package in pkgutil.walk_packages([str(PACKAGE)], "kie_notes.") if not is_package)
+PACKAGES = [
+    "kie_notes",
+    *sorted(n for _, n, is_package in pkgutil.walk_packages([str(PACKAGE)], "kie_notes.") if is_package),
+]
 
 #: Rooms from left to right; a module imports only from rooms to its left, or from its own.
 ROOMS = [
@@ -86,20 +91,35 @@ def test_what_answers_questions_knows_no_provider(module):
                 assert other.split(".")[1] not in others, f"{module} imports {other}"
 
 
-def test_all_is_sorted_and_honest():
-    assert kie_notes.__all__ == sorted(
-        kie_notes.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
-    )
-    for name in kie_notes.__all__:
-        assert getattr(kie_notes, name) is not None
-        assert name in dir(kie_notes)
-    with pytest.raises(AttributeError, match="module 'kie_notes' has no attribute 'nothing'"):
-        getattr(kie_notes, "noth" + "ing")
+@pytest.mark.parametrize("package", [kie_notes, kie_notes.analysis])
+def test_all_is_sorted_and_honest(package):
+    assert package.__all__ == sorted(package.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+        assert name in dir(package)
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+        getattr(package, "noth" + "ing")
+
+
+@pytest.mark.parametrize("package", [kie_notes, kie_notes.analysis])
+def test_names_have_one_home_each(package):
+    homes = [name for names in package._HOMES.values() for name in names]
+    at_once = {"CollectReport", "collect", "ingest", "watch"} & set(package.__all__)
+    assert sorted([*homes, *at_once]) == sorted(package.__all__)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_bears_the_name_of_a_function_that_it_would_hide(package):
+    loaded = importlib.import_module(package)
+    modules = {name for _, name, _ in pkgutil.iter_modules(loaded.__path__)}
+    public = getattr(loaded, "__all__", [name for name, value in vars(loaded).items() if inspect.isfunction(value)])
+    # ``kie_notes.collect`` is imported with the package, which then puts the function in the module's place.
+    assert modules & set(public) <= ({"collect"} if package == "kie_notes" else set())
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = ("matplotlib", "pretty_midi", "pyarrow", "requests", "polars")
-    code = f"import sys, kie_notes; print([name for name in {heavy} if name in sys.modules])"
+    heavy = ("matplotlib", "pretty_midi", "pyarrow", "requests", "polars", "numpy")
+    code = f"import sys, kie_notes, kie_notes.analysis; print([name for name in {heavy} if name in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
@@ -118,6 +138,11 @@ def test_the_examples_in_docstrings_run(module):
         importlib.import_module(module), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     )
     assert result.failed == 0
+
+
+def test_the_names_of_the_analysis_are_names_of_the_package():
+    assert set(kie_notes.analysis.__all__) <= set(kie_notes.__all__)
+    assert all(getattr(kie_notes, name) is getattr(kie_notes.analysis, name) for name in kie_notes.analysis.__all__)
 
 
 @pytest.mark.parametrize("name", [name for name in kie_notes.__all__ if not name.isupper()])
