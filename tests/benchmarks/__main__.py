@@ -15,6 +15,7 @@ import orjson
 import polars as pl
 
 from kie_notes import Store, flatten, ingest, read_records
+from tests.benchmarks.analysis import analysing
 from tests.benchmarks.corpus import write_corpus
 from tests.benchmarks.measure import cpu_seconds, table
 
@@ -103,8 +104,17 @@ def main() -> None:
     parser.add_argument("--notes", type=int, default=1_000_000, help="notes in the corpus (default: 1_000_000)")
     parser.add_argument("--per-task", type=int, default=5_000, help="notes in a task (default: 5_000)")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds (default: 5)")
+    parser.add_argument(
+        "--analysis",
+        nargs="*",
+        metavar="HELPER",
+        help="measure these helpers of kie_notes.analysis instead, or 'all'; without a name, a few",
+    )
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, Polars {pl.__version__}")
+    if options.analysis is not None:
+        analysing(options.analysis, options.notes)
+        return
     flattening(options.notes, options.per_task, options.rounds)
     flattening(options.notes // 5, 50, options.rounds)
     storing(options.notes, options.per_task)
