@@ -210,8 +210,8 @@ def note_overlap(notes: pl.LazyFrame, *, drums: Drums = "exclude") -> pl.LazyFra
     start, pitch = pl.col("start"), pl.col("pitch")
     later = start.shift(-1)
     following = pl.when(later - start > INSTANT).then(later).backward_fill()
-    # The notes of a pitch stand together after a stable sort, in the order of their starts.
-    start_by, end_by, next_by = (x.sort_by(pitch, maintain_order=True) for x in (start, pl.col("end"), following))
+    # The notes of a pitch together, by their starts; of those that start together the first to end comes first.
+    start_by, end_by, next_by = (x.sort_by(pitch, start, "end") for x in (start, pl.col("end"), following))
     again = pl.when(pitch.sort().shift(-1) == pitch.sort()).then(start_by.shift(-1))
     step = pl.struct(start=start_by, end=end_by, following=next_by, again=again)
     tracks = per_track(keep_drums(notes, drums), step=step).sort("task", "track", "instrument")
