@@ -20,7 +20,7 @@ from typing import Literal
 import polars as pl
 
 from kie_notes.analysis.door import notes_helper, per_task, per_track
-from kie_notes.analysis.grouping import INSTANT, Drums, check_choice, keep_drums
+from kie_notes.analysis.grouping import INSTANT, Drums, check_choice, entropy, keep_drums
 from kie_notes.analysis.instrument_ranges import highest_in_range, lowest_in_range
 from kie_notes.analysis.part_onsets import NUMBER, PART, fullest, of_notes, part_onsets
 
@@ -387,7 +387,7 @@ def difficulty_parts(notes: pl.LazyFrame, *, window: float = 1.0, drums: Drums =
             mean_chord_span=span.cast(pl.Int64).sum() / pl.len(),
             largest_chord_span=span.max(),
             polyphony=pl.col("sounding").max(),
-            rhythm_entropy=pl.when(played).then(octave.unique_counts().sort().entropy(base=2)),
+            rhythm_entropy=pl.when(played).then(entropy(octave.unique_counts())),
         )
         .with_columns(pl.col("mean_movement").fill_nan(None), pl.col("peak_notes_per_second") / window)
         .select(

@@ -120,6 +120,12 @@ def as_number(grains: pl.Expr) -> pl.Expr:
     return grains.cast(pl.Float64) * _GRAIN
 
 
+def entropy(parts: pl.Expr) -> pl.Expr:
+    """Give the entropy of whole numbers in bits, the same in whatever order, which that of Polars is not."""
+    shares = parts.cast(pl.Float64) / parts.sum().cast(pl.Float64)
+    return as_number(exact_sum(pl.when(parts > 0).then(-shares * shares.log(2))))
+
+
 def share(part: pl.Expr) -> pl.Expr:
     """Give each part of a group's total as a fraction of it, null where the total is 0."""
     return (part.cast(pl.Float64) / part.sum().cast(pl.Float64)).fill_nan(None)

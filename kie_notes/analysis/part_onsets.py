@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from kie_notes.analysis.door import per_track
-from kie_notes.analysis.grouping import INSTANT
+from kie_notes.analysis.grouping import INSTANT, entropy
 
 #: Pitch classes of the black keys.
 _BLACK: Final = (1, 3, 6, 8, 10)
@@ -61,6 +61,6 @@ def of_notes(window: float) -> dict[str, pl.Expr]:
         "peak_notes_per_second": fullest(window)[0],
         "fastest_repetition": 1 / again.min(),
         "pitch_range": pitch.max() - pitch.min(),
-        "pitch_entropy": pitch.unique_counts().sort().entropy(base=2),
+        "pitch_entropy": entropy(pitch.unique_counts()),
         "black_key_share": (pitch % 12).is_in(_BLACK).mean(),
     }

@@ -27,6 +27,7 @@ from kie_notes.analysis.grouping import (
     Drums,
     as_number,
     check_choice,
+    entropy,
     exact_sum,
     finish,
     group,
@@ -394,10 +395,7 @@ def _total(weight: PitchWeight) -> pl.Expr:
 
 def _entropy(weight: PitchWeight) -> pl.Expr:
     """Give the entropy of a group's weights in bits, as an answer over its pitches."""
-    total = _total(weight)
-    part = _number(pl.col(_WEIGHT), weight) / total
-    bits = pl.when(part > 0).then(-part * part.log(2))
-    return pl.when(total > 0).then(as_number(exact_sum(bits)))
+    return pl.when(_total(weight) > 0).then(entropy(pl.col(_WEIGHT)))
 
 
 def _quantiles(weight: PitchWeight, part: float) -> tuple[pl.Expr, pl.Expr]:

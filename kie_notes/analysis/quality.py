@@ -133,8 +133,8 @@ def note_flags(
 
     Returns
     -------
-    One row per note and flag that it bears, sorted by task, start, track, pitch, end and then in the order of the
-    module's table; nothing flagged, no rows:
+    One row per note and flag that it bears, sorted by task, start, track, pitch, end, velocity and then in the order
+    of the module's table; nothing flagged, no rows:
 
     - ``task`` (String), ``track`` (UInt16), ``instrument`` (String), ``pitch`` (UInt8), ``start``, ``end`` (Float64,
       seconds), ``velocity`` (Float32): the note
@@ -173,7 +173,7 @@ def note_flags(
         chosen, index=[*NOTE, ROW], variable_name="flag", value_name="detail"
     )
     place = pl.col("flag").replace_strict(list(FLAGS), range(len(FLAGS)), return_dtype=pl.UInt8)
-    order = ("task", "start", "track", "pitch", "end", ROW)
+    order = ("task", "start", "track", "pitch", "end", "velocity", ROW)
     return rows.filter(pl.col("detail").is_not_null()).sort(*order, place).select(*NOTE, "flag", "detail")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from kie_notes.analysis.door import notes_helper, per_task, per_track
-from kie_notes.analysis.grouping import drums_mask
+from kie_notes.analysis.grouping import as_number, drums_mask, exact_sum
 from kie_notes.analysis.texture import polyphony, sounding_seconds
 
 
@@ -141,7 +141,7 @@ def instrument_summary(notes: pl.LazyFrame) -> pl.LazyFrame:
         lowest=pitch.min(),
         highest=pitch.max(),
         mean_pitch=pitch.mean(),
-        mean_pitch_by_seconds=((pitch * seconds).sum() / seconds.sum()).fill_nan(None),
+        mean_pitch_by_seconds=(as_number(exact_sum(pitch * seconds)) / as_number(exact_sum(seconds))).fill_nan(None),
         pitch_q05=pitch.quantile(0.05, "linear"),
         pitch_q95=pitch.quantile(0.95, "linear"),
         sounding_seconds=sounding_seconds(),

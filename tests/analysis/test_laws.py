@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -147,6 +148,31 @@ def test_longer_tasks_worked_on_apart_are_the_same_to_the_last_bit_as_well(name,
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_shuffled_rows_give_the_right_answer_or_the_order_error(name, note_tables, data, seed):
     assert_right_or_refused(name, data.draw(note_tables(min_size=2)).sample(fraction=1, shuffle=True, seed=seed))
+
+
+#: Notes that start together, as task and track, pitch, start and length in 192nds of a second, velocity in 127ths.
+TOGETHER = (
+    (
+        "a0:59:2+48:3 a0:60:2+100:3 a0:72:2+1:63 a0:60:2+1:127 a0:48:2+1:3 a0:72:24+100:63 a2:59:48+100:127 "
+        "a1:60:96+100:63 b0:59:2+48:63 b0:72:48+1:63"
+    ),
+    "a0:48:0+1:63 a0:60:2+100:63 a0:59:2+1:3 a1:60:2+1:3 b0:72:0+24:127 b0:72:2+24:63 b0:60:48+24:3",
+    (
+        "a0:48:2+48:3 a0:60:2+24:63 a0:60:2+1:63 a2:48:2+100:63 a0:60:2+1:3 a0:60:2+24:63 a0:59:24+1:127 "
+        "b2:48:24+24:127 b1:59:24+24:127"
+    ),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ABOUT_ROW_ORDER])
+def test_notes_that_start_together_may_stand_in_any_order(name, table):
+    for notes in TOGETHER:
+        rows = []
+        for note in notes.split():
+            (task, track), (pitch, start, length, velocity) = note[:2], map(int, re.split("[:+]", note[3:]))
+            names = task, ("Flute", "Drums", "Flute")[int(track)]
+            rows.append((*names, pitch, start / 192, (start + length) / 192, velocity / 127, int(track)))
+        assert_right_or_refused(name, table(rows))
 
 
 @pytest.mark.parametrize("name", NAMES)
