@@ -1,7 +1,7 @@
-"""One task's notes as a MIDI file will hold them, before there is a file: ticks, velocities, and what that loses.
+"""Notes as MIDI files will hold them, before there is a file: ticks, velocities, and what that loses.
 
 A file keeps for each note two ticks, a pitch and a velocity of 1 to 127, and reading it back gives just these, since no
-two notes of a pitch overlap within a MIDI track (``lanes``). So the plan tells what comes back without writing.
+two notes of a pitch overlap within a MIDI track (``ticks.lanes``). So the plan tells what comes back without writing.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from kie_notes.errors import MidiError, NotesOrderError
-from kie_notes.midi.ticks import Clock, choose_clock, lanes
-from kie_notes.notes import NOTES_SCHEMA, check_notes, sort_notes
+from kie_notes.midi.ticks import choose_clocks
+from kie_notes.notes import NOTES_SCHEMA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from kie_notes.midi.ticks import Ticks
-    from kie_notes.notes import Frame
+    from kie_notes.midi.ticks import Clock, Seconds, Ticks
+    from kie_notes.midi.writing_batches import Batch
 
 #: One row per note that a MIDI file changes.
 LOSSES_SCHEMA: Final = pl.Schema(
@@ -46,25 +45,24 @@ LOSSES_SCHEMA: Final = pl.Schema(
 MEMO_BEGINS: Final = '{"kie_notes":'
 
 #: The channels of melodic tracks in turn, as pretty_midi gives them by a track's position; 9 is the drums'.
-_CHANNELS: Final = tuple(channel for channel in range(16) if channel != 9)
+MELODIC: Final = tuple(channel for channel in range(16) if channel != 9)
 
-#: What a table cannot bear on its way to a file, by the first reason that applies.
-_FAULT: Final = (
-    pl.when(pl.any_horizontal(pl.col(list(NOTES_SCHEMA)).is_null()))
-    .then(pl.lit("a value is missing"))
-    .when(~(pl.col("start").is_finite() & pl.col("end").is_finite()))
-    .then(pl.format("start {} s and end {} s must be finite numbers", "start", "end"))
-    .when(pl.col("start") < 0)
-    .then(pl.format("start {} s is before 0", "start"))
-    .when(pl.col("end") < pl.col("start"))
-    .then(pl.format("end {} s is before start {} s", "end", "start"))
-    .when(pl.col("pitch") > 127)
-    .then(pl.format("pitch {} is above 127", "pitch"))
-    .when(pl.col("velocity") > 1)
-    .then(pl.format("velocity {} is above 1 (did you pass MIDI velocities? divide by 127)", "velocity"))
-    .when(pl.col("velocity") < 0)
-    .then(pl.format("velocity {} is below 0", "velocity"))
-)
+#: What no note of a MIDI file can be, and how it is said; the first that applies counts.
+FAULTS: Final = [
+    (pl.any_horizontal(pl.col(list(NOTES_SCHEMA)).is_null()), pl.lit("a value is missing")),
+    (
+        ~(pl.col("start").is_finite() & pl.col("end").is_finite()),
+        pl.format("start {} s and end {} s must be finite numbers", "start", "end"),
+    ),
+    (pl.col("start") < 0, pl.format("start {} s is before 0", "start")),
+    (pl.col("end") < pl.col("start"), pl.format("end {} s is before start {} s", "end", "start")),
+    (pl.col("pitch") > 127, pl.format("pitch {} is above 127", "pitch")),
+    (
+        pl.col("velocity") > 1,
+        pl.format("velocity {} is above 1 (did you pass MIDI velocities? divide by 127)", "velocity"),
+    ),
+    (pl.col("velocity") < 0, pl.format("velocity {} is below 0", "velocity")),
+]
 
 
 class Memo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -97,111 +95,90 @@ class Memo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 @dataclass(frozen=True)
 class Plan:
-    """One task's notes and what becomes of each, row by row.
+    """The notes of a batch of tasks and what becomes of each, row by row.
 
     Attributes
     ----------
-    task
-        Its id.
-    notes
-        The notes, in canonical order.
-    clock
-        The file's clock.
+    batch
+        The notes, in canonical order, and where tasks begin.
+    clocks
+        Each task's clock.
     start, end
         Ticks; ``end`` > ``start``.
     velocity
         1 to 127.
     """
 
-    task: str
-    notes: pl.DataFrame
-    clock: Clock
+    batch: Batch
+    clocks: list[Clock]
     start: Ticks
     end: Ticks
-    velocity: NDArray[np.int64]
+    velocity: NDArray[np.uint8]
 
-    def lane(self) -> Ticks:
-        """Give each note's lane: 0, or more where it overlaps others of its track and pitch and needs a MIDI track."""
-        voice = self.notes["track"].to_numpy().astype(np.int64) * 128 + self.notes["pitch"].to_numpy()
-        return lanes(voice, self.start, self.end)
-
-    def after(self) -> pl.DataFrame:
+    def after(self) -> dict[str, NDArray[np.float64] | NDArray[np.float32]]:
         """Give each note's times and velocity as they come back from the file."""
-        return pl.DataFrame(
-            {
-                "start_after": self.clock.seconds(self.start),
-                "end_after": self.clock.seconds(self.end),
-                "velocity_after": velocity_of(self.velocity),
-            }
+        seconds = _clock_of_rows(self.clocks, self.batch.bounds).seconds
+        velocity = velocity_of(np.arange(128, dtype=np.uint8))[self.velocity]
+        return {"start": seconds(self.start), "end": seconds(self.end), "velocity": velocity}
+
+    def changes(self) -> Changes:
+        """Count for each task the notes that come back otherwise than they went."""
+        firsts = self.batch.bounds[:-1]
+        before, after = self.batch.notes, self.after()
+        shift = np.maximum(*(np.abs(after[name] - before[name].to_numpy()) for name in ("start", "end")))
+        moved, velocity = shift != 0, after["velocity"] != before["velocity"].to_numpy()
+        notes, moved, velocity = (
+            np.add.reduceat(one, firsts, dtype=np.int64) for one in (moved | velocity, moved, velocity)
         )
+        return Changes(notes, moved, velocity, np.maximum.reduceat(shift, firsts))
 
     def losses(self) -> pl.DataFrame:
         """Give a row of ``LOSSES_SCHEMA`` for each note that comes back otherwise than it went."""
-        widened = self.clock.ticks(self.notes["end"].to_numpy()) == self.start
-        pairs = [(pl.col(name), pl.col(f"{name}_after")) for name in ("start", "end", "velocity")]
+        before, after = self.batch.notes, self.after()
+        lost = np.flatnonzero(np.any([after[name] != before[name].to_numpy() for name in after], axis=0))
+        widened = _clock_of_rows(self.clocks, self.batch.bounds).ticks(before["end"].to_numpy()) == self.start
         return (
-            pl.concat([self.notes, self.after()], how="horizontal")
-            .with_columns(pl.Series("widened", widened), pl.col("task", "instrument").cast(pl.String))
-            .filter(pl.any_horizontal(before != after for before, after in pairs))
+            before[lost]
+            .with_columns(pl.Series(f"{name}_after", values[lost]) for name, values in after.items())
+            .with_columns(pl.Series("widened", widened[lost]), pl.col("task", "instrument").cast(pl.String))
             .with_columns(reason=pl.concat_str(_reasons(), separator="; ", ignore_nulls=True))
             .select(LOSSES_SCHEMA.names())
         )
 
 
-def velocity_of(velocity: NDArray[np.int64] | NDArray[np.uint8]) -> NDArray[np.float32]:
+class Changes(NamedTuple):
+    """For each task the number of notes that change at all, in time, in velocity, and the largest shift in seconds."""
+
+    notes: NDArray[np.int64]
+    moved: NDArray[np.int64]
+    velocity: NDArray[np.int64]
+    largest_shift: NDArray[np.float64]
+
+
+def velocity_of(velocity: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give MIDI velocities as the table's: n / 127, which is what the service sends."""
     return (velocity / 127).astype(np.float32)
 
 
-def by_task(notes: Frame) -> list[pl.DataFrame]:
-    """Take a notes table apart into one frame for each task, in the table's order.
-
-    Raises
-    ------
-    NotesSchemaError
-        If it is no notes table.
-    NotesOrderError
-        If a task's notes do not stand together.
-    """
-    table = check_notes(notes).select(list(NOTES_SCHEMA)).lazy().collect()
-    runs = table["task"].rle().struct.field("value")
-    if runs.n_unique() < runs.len():
-        task = runs.filter(runs.is_duplicated())[0]
-        raise NotesOrderError(f"task {task!r}: its notes do not stand together; call sort_notes(notes) first")
-    return table.partition_by("task", maintain_order=True)
-
-
-def plan(notes: pl.DataFrame) -> Plan:
-    """Plan the file of one task, the only one in ``notes``, which has at least one row.
-
-    Raises
-    ------
-    NotesOrderError
-        If the notes are not in canonical order.
-    MidiError
-        If a value is none that a note can have, a track bears two instruments, or the task lasts too long.
-    """
-    task = str(notes["task"][0])
-    _check_values(task, notes)
-    start, end = (notes[name].to_numpy() for name in ("start", "end"))
-    try:
-        clock = choose_clock(np.concatenate([start, end]))
-    except MidiError as fault:
-        raise MidiError(f"task {task!r}: {fault}") from fault
-    begins = clock.ticks(start)
+def plan(batch: Batch) -> Plan:
+    """Plan the files of a batch of tasks, at least one, of which each has notes that a file can hold."""
+    start, end, velocity = (batch.notes[name].to_numpy() for name in ("start", "end", "velocity"))
+    clocks = choose_clocks(batch.bounds, start, end)
+    ticks = _clock_of_rows(clocks, batch.bounds).ticks
+    begins = ticks(start)
     return Plan(
-        task=task,
-        notes=notes,
-        clock=clock,
+        batch=batch,
+        clocks=clocks,
         start=begins,
-        end=np.maximum(clock.ticks(end), begins + 1),
-        velocity=np.clip(np.rint(notes["velocity"].to_numpy() * np.float64(127)), 1, 127).astype(np.int64),
+        end=np.maximum(ticks(end), begins + 1),
+        velocity=np.clip(np.rint(velocity * np.float64(127)), 1, 127).astype(np.uint8),
     )
 
 
 def first_fault(notes: pl.DataFrame) -> str | None:
     """Say which note has a value that no note can have, and which; None when none has."""
-    faults = notes.with_row_index("row").select(pl.format("notes[{}]: {}", "row", _FAULT)).drop_nulls()
+    said = pl.coalesce(pl.when(wrong).then(text) for wrong, text in FAULTS)
+    faults = notes.with_row_index("row").select(pl.format("notes[{}]: {}", "row", said)).drop_nulls()
     return str(faults.item(0, 0)) if faults.height else None
 
 
@@ -216,22 +193,30 @@ def shown(name: str) -> str:
 
 def channels(drums: list[bool]) -> list[int]:
     """Give the MIDI channel on which pretty_midi writes each track."""
-    return [9 if is_drums else _CHANNELS[place % len(_CHANNELS)] for place, is_drums in enumerate(drums)]
+    return [9 if is_drums else MELODIC[place % len(MELODIC)] for place, is_drums in enumerate(drums)]
 
 
-def _check_values(task: str, notes: pl.DataFrame) -> None:
-    fault = first_fault(notes)
-    if fault:
-        raise MidiError(f"task {task!r}: {fault}")
-    if not notes.equals(sort_notes(notes)):
-        raise NotesOrderError(f"task {task!r}: notes are not in canonical order; call sort_notes(notes) first")
-    named = notes.select("track", pl.col("instrument").cast(pl.String)).unique().sort("track", "instrument")
-    shared = named.filter(pl.col("track").is_duplicated())
-    if shared.height:
-        (track, first), (_, second) = shared.rows()[:2]
-        raise MidiError(
-            f"task {task!r}: track {track} bears two instruments, {first!r} and {second!r}: number them apart"
-        )
+class _RowClock(NamedTuple):
+    """``Clock`` of many tasks: numbers of each row, or one for all."""
+
+    rate: NDArray[np.int64]
+    divides: NDArray[np.bool_]
+
+    def ticks(self, seconds: Seconds) -> Ticks:
+        return np.rint(seconds * self.rate).astype(np.int64)
+
+    def seconds(self, ticks: Ticks) -> Seconds:
+        if self.divides.all():
+            return ticks / self.rate
+        return np.where(self.divides, ticks / self.rate, ticks * (1 / self.rate))
+
+
+def _clock_of_rows(clocks: list[Clock], bounds: Ticks) -> _RowClock:
+    if len(set(clocks)) == 1:
+        return _RowClock(np.array(2 * clocks[0].ppq), np.array(clocks[0].divides))
+    ppq, divides = zip(*clocks, strict=True)
+    sizes = np.diff(bounds)
+    return _RowClock(np.repeat(2 * np.array(ppq), sizes), np.repeat(divides, sizes))
 
 
 def _reasons() -> list[pl.Expr]:

@@ -1,29 +1,28 @@
-"""From notes to MIDI: one object, many files, and what they change as a table."""
+"""From notes to MIDI: one object, many files, their bytes in a table, and what they change as a table."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import polars as pl
 
-from kie_notes.errors import MidiError, NotesOrderError
-from kie_notes.instruments import instrument
-from kie_notes.midi.plan import LOSSES_SCHEMA, Memo, by_task, channels, plan, shown
-from kie_notes.midi.ticks import TEMPO
-from kie_notes.progress import bar
+from kie_notes.errors import MidiError
+from kie_notes.midi.plan import LOSSES_SCHEMA
+from kie_notes.midi.writing_batches import count_tasks
+from kie_notes.midi.writing_bytes import chosen, empty, pretty
+from kie_notes.midi.writing_files import lay_out, written
+from kie_notes.notes import check_notes
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     import pretty_midi
 
-    from kie_notes.midi.plan import Plan
     from kie_notes.midi.read import OnError
-    from kie_notes.midi.ticks import Ticks
+    from kie_notes.midi.writing_bytes import Engine
+    from kie_notes.midi.writing_files import Laid, Row
     from kie_notes.notes import Frame
 
 #: One row per task that was to be written.
@@ -46,8 +45,13 @@ WRITTEN_SCHEMA: Final = pl.Schema(
     }
 )
 
-#: Tracks of a file beside the first, which bears the tempo: their number is a signed 16-bit one in mido.
-_MOST_TRACKS: Final = 32766
+#: One row per task that was to be made into bytes: the file itself in place of its path.
+BYTES_SCHEMA: Final = pl.Schema(
+    {
+        "midi" if name == "path" else name: pl.Binary() if name == "path" else dtype
+        for name, dtype in WRITTEN_SCHEMA.items()
+    }
+)
 
 
 def to_midi(notes: Frame) -> pretty_midi.PrettyMIDI:
@@ -91,16 +95,26 @@ def to_midi(notes: Frame) -> pretty_midi.PrettyMIDI:
     >>> midi.resolution, midi.instruments
     (480, [Instrument(program=73, is_drum=False, name="Flute")])
     """
-    tasks = by_task(notes)
-    if len(tasks) > 1:
+    table = check_notes(notes).lazy().collect(engine="streaming")
+    tasks = count_tasks(table)
+    if tasks is not None and tasks > 1:
         raise MidiError(
-            f"{len(tasks)} tasks in one table, a MIDI file holds one: filter(pl.col('task') == ...), or use write_midi"
+            f"{tasks} tasks in one table, a MIDI file holds one: filter(pl.col('task') == ...), or use write_midi"
         )
-    return _to_pretty(plan(tasks[0])) if tasks else _empty()
+    for laid in lay_out(table, on_error="raise"):
+        if laid.sheet:
+            return pretty(laid.sheet, laid.sheet.songs[0])
+    return empty(480)
 
 
 def write_midi(
-    notes: Frame, folder: str | os.PathLike[str], *, on_error: OnError = "raise", progress: bool = True
+    notes: Frame,
+    folder: str | os.PathLike[str],
+    *,
+    engine: Engine = "auto",
+    workers: int = 1,
+    on_error: OnError = "raise",
+    progress: bool = True,
 ) -> pl.DataFrame:
     """Write each task's notes to a MIDI file of its own, and say what each file holds.
 
@@ -111,12 +125,20 @@ def write_midi(
     Parameters
     ----------
     notes
-        Notes table, in canonical order.
+        Notes table, in canonical order. Of a LazyFrame, say the scan of a Parquet file, some 260,000 notes are held at
+        a time (or one task, if it has more), for each of ``workers`` twice as many; and what is returned.
     folder
         Where the files go; it is made when it is not there.
+    engine
+        What writes the bytes: symusic, which takes a hundredth of pretty_midi's time and comes with the extra ``fast``,
+        or pretty_midi; "auto" is symusic where it is installed. The files hold the same and read back as the same
+        table, but their bytes, hence ``sha256`` and ``bytes``, are not the same.
+    workers
+        Processes that make the files; 1 is this one. Others take a second or two to start, which pays from some ten
+        million notes on, or with pretty_midi; a script that wants them needs ``if __name__ == "__main__":``.
     on_error
-        A task that no file can hold ends the call with its error ("raise"), or gives a row with the reason and no file
-        ("skip").
+        A task that no file can hold ends the call with its error ("raise"; files of earlier tasks may have been
+        written), or gives a row with the reason and no file ("skip").
     progress
         Show a bar on stderr, if that is a terminal.
 
@@ -135,10 +157,22 @@ def write_midi(
 
     Raises
     ------
-    NotesSchemaError, NotesOrderError, MidiError
+    NotesSchemaError, MidiError
         As ``to_midi``, but for the number of tasks.
+    NotesOrderError
+        As ``to_midi``; whatever ``on_error`` is, if a task's notes do not stand together. In a LazyFrame that is seen
+        when the task comes again.
+    MissingExtraError
+        If ``engine`` is symusic and that is not installed.
     OSError
         If the folder cannot be written.
+    ValueError
+        If ``engine`` or ``workers`` has a value that it cannot have.
+
+    References
+    ----------
+    Standard MIDI Files 1.0 (MIDI Association, RP-001). Y. Liao and Z. Luo, "symusic: a swift and unified toolkit for
+    symbolic music processing", ISMIR 2024 late-breaking session.
 
     Examples
     --------
@@ -153,21 +187,49 @@ def write_midi(
     >>> Path(written["path"][0]).name
     '97834940c5d62f48948ad0b88e27fb82.mid'
     """
+    engine = chosen(engine)
     into = Path(folder)
     into.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, object]] = []
-    tasks = by_task(notes)
-    shown = bar(unit="file", total=len(tasks), progress=progress)
-    for task in tasks:
-        try:
-            rows.append(_write(plan(task), into))
-        except (MidiError, NotesOrderError) as fault:
-            if on_error == "raise":
-                raise
-            rows.append({"task": task["task"][0], "notes": task.height, "reason": str(fault)})
-        shown.update()
-    shown.close()
-    return pl.DataFrame(rows, schema=WRITTEN_SCHEMA)
+    rows = written(notes, into, engine, on_error=on_error, workers=workers, progress=progress)
+    return _table(rows, WRITTEN_SCHEMA)
+
+
+def midi_bytes(
+    notes: Frame, *, engine: Engine = "auto", workers: int = 1, on_error: OnError = "raise", progress: bool = True
+) -> pl.DataFrame:
+    r"""Give each task's MIDI file as bytes in a table, and say what each holds, as ``write_midi`` does.
+
+    Data sets keep whole MIDI files in a column; this is what such a file would hold, without the file system between.
+
+    Parameters
+    ----------
+    notes
+        Notes table, in canonical order. As in ``write_midi``, a LazyFrame is taken batch by batch; the bytes of all
+        files are held, some 7 a note.
+    engine, workers, on_error, progress
+        As in ``write_midi``.
+
+    Returns
+    -------
+    One row per task, in the order of ``notes``: the columns of ``write_midi``, but in the place of ``path``
+
+    - ``midi`` (Binary): the file; null where ``reason`` says why there is none
+
+    Raises
+    ------
+    NotesSchemaError, NotesOrderError, MidiError, MissingExtraError, ValueError
+        As ``write_midi``.
+
+    Examples
+    --------
+    >>> from kie_notes.notes import NOTES_SCHEMA
+    >>> row = {"task": "t1", "instrument": "Flute", "pitch": 60, "start": 0.5, "end": 1.0, "velocity": 1.0, "track": 0}
+    >>> files = midi_bytes(pl.DataFrame([row], schema=NOTES_SCHEMA))
+    >>> files["midi"][0][:14], files["exact"][0]
+    (b'MThd\x00\x00\x00\x06\x00\x01\x00\x02\x01\xe0', 1)
+    """
+    rows = written(notes, None, chosen(engine), on_error=on_error, workers=workers, progress=progress)
+    return _table(rows, BYTES_SCHEMA)
 
 
 def midi_losses(notes: Frame) -> pl.DataFrame:
@@ -180,7 +242,7 @@ def midi_losses(notes: Frame) -> pl.DataFrame:
     Parameters
     ----------
     notes
-        Notes table, in canonical order.
+        Notes table, in canonical order; a LazyFrame is taken batch by batch.
 
     Returns
     -------
@@ -204,89 +266,15 @@ def midi_losses(notes: Frame) -> pl.DataFrame:
     >>> midi_losses(notes).select("start", "end", "end_after", "reason").rows()
     [(0.5, 0.5, 0.5010416666666667, 'zero length: became one tick, end moved by +1.04 ms')]
     """
-    return pl.concat([LOSSES_SCHEMA.to_frame(), *(plan(task).losses() for task in by_task(notes))])
+    return pl.concat([LOSSES_SCHEMA.to_frame(), *_losses(lay_out(notes, on_error="raise"))])
 
 
-def _to_pretty(planned: Plan) -> pretty_midi.PrettyMIDI:
-    import pretty_midi
-
-    tracks = _tracks(planned)
-    if len(tracks) > _MOST_TRACKS:
-        raise MidiError(f"task {planned.task!r}: {len(tracks)} tracks, a MIDI file holds at most {_MOST_TRACKS}")
-    midi = pretty_midi.PrettyMIDI(resolution=planned.clock.ppq, initial_tempo=TEMPO)
-    numbers, names = planned.notes["track"].to_list(), planned.notes["instrument"].to_list()
-    columns = (
-        planned.velocity,
-        planned.notes["pitch"].to_numpy(),
-        planned.clock.seconds(planned.start),
-        planned.clock.seconds(planned.end),
-    )
-    for rows in tracks:
-        name = names[rows[0]]
-        plays = instrument(name)
-        track = pretty_midi.Instrument(plays.program, plays.is_drums, shown(name))
-        values = zip(*(column[rows].tolist() for column in columns), strict=True)
-        track.notes = [pretty_midi.Note(*value) for value in values]
-        midi.instruments.append(track)
-    firsts = [int(rows[0]) for rows in tracks]
-    memo = Memo(
-        kie_notes=1,
-        task=planned.task,
-        tracks=[numbers[row] for row in firsts],
-        names={numbers[row]: names[row] for row in firsts if shown(names[row]) != names[row]},
-        divides=planned.clock.divides,
-    )
-    midi.text_events.append(pretty_midi.Text(memo.text(), 0.0))
-    return midi
+def _losses(batches: Iterator[Laid]) -> Iterator[pl.DataFrame]:
+    for batch in batches:
+        if batch.plan:
+            yield batch.plan.losses()
 
 
-def _empty() -> pretty_midi.PrettyMIDI:
-    import pretty_midi
-
-    return pretty_midi.PrettyMIDI(resolution=480, initial_tempo=TEMPO)
-
-
-def _tracks(planned: Plan) -> list[Ticks]:
-    """Give the rows of each MIDI track: the table's tracks in order, then their second lanes, and so on."""
-    key = planned.lane() * 65536 + planned.notes["track"].to_numpy()
-    order = np.argsort(key, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
-
-
-def _write(planned: Plan, folder: Path) -> dict[str, object]:
-    """Write one file, whole or not at all, and give its row of ``WRITTEN_SCHEMA``."""
-    midi = _to_pretty(planned)
-    buffer = io.BytesIO()
-    midi.write(buffer)
-    content = buffer.getvalue()
-    path = folder / f"{hashlib.sha256(planned.task.encode()).hexdigest()[:32]}.mid"
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
-    losses = planned.losses()
-    shifts = pl.concat([(losses[f"{name}_after"] - losses[name]).abs() for name in ("start", "end")])
-    changed = losses.select(
-        moved=(pl.col("start") != pl.col("start_after")) | (pl.col("end") != pl.col("end_after")),
-        velocity_changed=pl.col("velocity") != pl.col("velocity_after"),
-    ).sum()
-    return {
-        "task": planned.task,
-        "path": str(path),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "ppq": planned.clock.ppq,
-        "tracks": len(midi.instruments),
-        "extra_tracks": len(midi.instruments) - planned.notes["track"].n_unique(),
-        "shared_channels": _shared_channels(midi),
-        "notes": planned.notes.height,
-        "exact": planned.notes.height - losses.height,
-        **changed.row(0, named=True),
-        "largest_shift": shifts.max() or 0.0,
-    }
-
-
-def _shared_channels(midi: pretty_midi.PrettyMIDI) -> int:
-    """Count the tracks on whose channel a track of another program plays, too."""
-    on = channels([track.is_drum for track in midi.instruments])
-    programs = pl.DataFrame({"channel": on, "program": [track.program for track in midi.instruments]})
-    return programs.filter(pl.col("program").n_unique().over("channel") > 1).height
+def _table(batches: Iterator[list[Row]], schema: pl.Schema) -> pl.DataFrame:
+    """Give rows as a table, whose bytes are not held twice."""
+    return pl.concat([schema.to_frame(), *(pl.DataFrame(rows, schema, orient="row") for rows in batches)])

@@ -4,11 +4,11 @@ import mido
 import numpy as np
 import pretty_midi
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kie_notes.errors import MidiError
-from kie_notes.midi.ticks import Clock, choose_clock, lanes
+from kie_notes.midi.ticks import Clock, choose_clock, choose_clocks, lanes
 
 FINITE = st.floats(0, 20_000, allow_nan=False, allow_infinity=False)
 
@@ -112,3 +112,56 @@ def test_no_two_notes_of_a_lane_overlap(drawn):
     for lane, key, begins, lasts in zip(lanes(voice, start, start + length), voice, start, length, strict=True):
         assert spoken.get((lane, key), 0) <= begins
         spoken[lane, key] = begins + lasts
+
+
+def first_fit(notes):
+    """Give each note the lowest lane in which no earlier note of its voice sounds, by trying them in turn."""
+    until, chosen = {}, []
+    for voice, begins, ends in notes:
+        lane = 0
+        while until.get((voice, lane), 0) > begins:
+            lane += 1
+        until[voice, lane] = ends
+        chosen.append(lane)
+    return chosen
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(60, 62), st.integers(0, 30), st.integers(1, 30)), max_size=80),
+    st.integers(1, 20),
+)
+def test_the_lane_is_the_lowest_that_is_free(drawn, longest):
+    notes = [
+        (key, begins, begins + 1 + lasts % longest) for key, begins, lasts in sorted(drawn, key=lambda one: one[1])
+    ]
+    assert lanes(*np.array(notes, np.int64).reshape(-1, 3).T).tolist() == first_fit(notes)
+
+
+def test_lanes_that_became_free_are_taken_again_however_many_there_are():
+    deep = [(60, 0, 5 + lane % 7) for lane in range(30)] + [(60, 8, 20)] * 12 + [(60, 11, 12)] * 20
+    assert lanes(*np.array(deep, np.int64).T).tolist() == first_fit(deep)
+
+
+def test_fifty_thousand_notes_at_once_take_as_many_lanes_and_little_time():
+    count = 50_000
+    together = lanes(np.zeros(count, np.int64), np.zeros(count, np.int64), np.ones(count, np.int64))
+    assert together.tolist() == list(range(count))
+
+
+GRIDS = st.one_of(
+    st.sampled_from([192, 960, 96, 1000, 100, 25, 40, 768, 11025, 2, 32000]).map(lambda grid: lambda k: k / grid),
+    st.sampled_from([220, 384, 480, 96]).map(lambda ppq: lambda k: k * (60 / (120 * ppq))),
+    st.just(lambda k: k**0.5),
+)
+TASKS = st.lists(st.tuples(GRIDS, st.lists(st.integers(0, 2_000_000), min_size=1, max_size=8)), min_size=1, max_size=5)
+
+
+@settings(deadline=None)
+@given(TASKS)
+def test_clocks_of_many_tasks_are_those_of_each(drawn):
+    tasks = [times(*(grid(k) for k in ks)) for grid, ks in drawn]
+    tasks = [np.minimum(task, 4_999_998.0) for task in tasks]
+    bounds = np.cumsum([0, *(task.size for task in tasks)])
+    together = np.concatenate(tasks)
+    assert choose_clocks(bounds, together, together) == [choose_clock(task) for task in tasks]
