@@ -42,7 +42,7 @@ def read_columns(records: list[Record]) -> tuple[list[Record], dict[str, NDArray
     sizes = [track.notes for record in records for track in record.tracks]
     positions = np.fromiter((at for record in records for at in range(len(record.tracks))), np.uint16, len(sizes))
     track = np.repeat(positions, sizes)
-    order = _canonical_order(task, start, track, pitch, end, velocity)
+    order = canonical_order(task, start, track, pitch, end, velocity)
     return records, {
         "task": task,
         "instrument": np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)[order],
@@ -54,7 +54,7 @@ def read_columns(records: list[Record]) -> tuple[list[Record], dict[str, NDArray
     }
 
 
-def _canonical_order(
+def canonical_order(
     task: NDArray[np.int64],
     start: NDArray[np.float64],
     track: NDArray[np.uint16],

@@ -305,7 +305,7 @@ class _Building:
     def done(self) -> Flattened:
         self._flush()
         return Flattened(
-            _table(self.pieces, self.names),
+            notes_table(self.pieces, self.names),
             pl.DataFrame(list(self.tasks.values()), schema=TASKS_SCHEMA, orient="row"),
             pl.DataFrame(self.rejects, schema=REJECTS_SCHEMA, orient="row"),
         )
@@ -348,7 +348,7 @@ def _task_row(record: Record) -> tuple[object, ...]:
     )
 
 
-def _table(pieces: list[dict[str, NDArray[Any]]], names: dict[str, list[str | None]]) -> pl.DataFrame:
+def notes_table(pieces: list[dict[str, NDArray[Any]]], names: dict[str, list[str | None]]) -> pl.DataFrame:
     """The batches' columns as one notes table; ``task`` and ``instrument`` count positions in ``names``."""
     if not pieces:
         return pl.DataFrame(schema=NOTES_SCHEMA)

@@ -94,9 +94,9 @@ def from_midi(
         return sort_notes(_read(source, task).notes)
     root = Path(source)
     tables: dict[str, tuple[Path, pl.DataFrame]] = {}
-    for path in _files(root):
+    for path in midi_files(root):
         try:
-            name = _name(path.relative_to(root) if path != root else Path(path.name))
+            name = task_name(path.relative_to(root) if path != root else Path(path.name))
             found = _read_file(path, name)
             _check_new(found.task, path, tables)
             tables[found.task] = (path, found.notes)
@@ -112,7 +112,8 @@ class _Found(NamedTuple):
     notes: pl.DataFrame
 
 
-def _files(root: Path) -> list[Path]:
+def midi_files(root: Path) -> list[Path]:
+    """Give the MIDI files of a folder to its bottom, in the order of their paths; or the one file that ``root`` is."""
     if root.is_dir():
         return sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if root.is_file():
@@ -120,7 +121,7 @@ def _files(root: Path) -> list[Path]:
     raise MidiError(f"{root}: no such file or folder")
 
 
-def _name(path: Path) -> str:
+def task_name(path: Path) -> str:
     """Give a path as a task's id; bytes that are no text become question marks."""
     return os.fsencode(path.with_suffix("").as_posix()).decode("utf-8", "replace")
 
@@ -147,7 +148,7 @@ def _read(midi: pretty_midi.PrettyMIDI, task: str) -> _Found:
     """Give the notes of a MIDI object in the order of its tracks, and its task's id."""
     memo = _memo(midi)
     tracks = list(memo.tracks if memo else range(len(midi.instruments)))
-    names = [_instrument(track, number, memo) for number, track in zip(tracks, midi.instruments, strict=True)]
+    names = [part_name(track, number, memo) for number, track in zip(tracks, midi.instruments, strict=True)]
     place = np.repeat(np.arange(len(names)), [len(track.notes) for track in midi.instruments])
     rows = [(note.pitch, note.start, note.end, note.velocity) for track in midi.instruments for note in track.notes]
     pitch, start, end, velocity = np.array(rows, np.float64).reshape(-1, 4).T
@@ -190,7 +191,7 @@ def _memo(midi: pretty_midi.PrettyMIDI) -> Memo | None:
     return Memo(kie_notes=1, task=memo.task, tracks=list(range(len(looks))), divides=memo.divides)
 
 
-def _instrument(track: pretty_midi.Instrument, number: int, memo: Memo | None) -> str:
+def part_name(track: pretty_midi.Instrument, number: int, memo: Memo | None) -> str:
     """Give the track's name where it says how the track plays, and otherwise the name of what plays."""
     if not 0 <= track.program <= 127:
         raise MidiError(f"MIDI track {track.name!r}: program {track.program} is not from 0 to 127")

@@ -18,6 +18,8 @@ from kie_notes import Store, flatten, ingest, read_records
 from tests.benchmarks.analysis import analysing
 from tests.benchmarks.corpus import write_corpus
 from tests.benchmarks.measure import cpu_seconds, table
+from tests.benchmarks.midi_reading import reading
+from tests.benchmarks.midi_writing import writing
 
 
 def dictionaries(paths: list[Path]) -> pl.DataFrame:
@@ -110,10 +112,15 @@ def main() -> None:
         metavar="HELPER",
         help="measure these helpers of kie_notes.analysis instead, or 'all'; without a name, a few",
     )
+    parser.add_argument("--midi", action="store_true", help="measure MIDI files instead: 500 of them")
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, Polars {pl.__version__}")
     if options.analysis is not None:
         analysing(options.analysis, options.notes)
+        return
+    if options.midi:
+        writing(rounds=options.rounds)
+        reading()
         return
     flattening(options.notes, options.per_task, options.rounds)
     flattening(options.notes // 5, 50, options.rounds)

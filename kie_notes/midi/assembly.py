@@ -1,0 +1,142 @@
+"""Readings of many files as columns of the notes table, at once: vectors over files, never a loop over notes."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from kie_notes.columns import canonical_order
+from kie_notes.midi.chunks import Fault, Part, quantity
+from kie_notes.midi.plan import MEMO_BEGINS, Memo, velocity_of
+from kie_notes.midi.read import part_name
+from kie_notes.midi.tempo_map import seconds
+from kie_notes.midi.ticks import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from kie_notes.midi.chunks import Reading
+    from kie_notes.midi.ticks import Seconds, Ticks
+
+#: The text event in which a file that kie_notes wrote bears its memo, up to the memo.
+_MEMO: Final = re.compile(rb"\xff\x01(?=[\x80-\xff]{0,3}[\x00-\x7f]" + re.escape(MEMO_BEGINS.encode()) + rb")")
+
+#: Microseconds a quarter in every file that kie_notes writes.
+_TEMPO: Final = 500_000
+
+
+class Song(NamedTuple):
+    """A file that was read, as a task: for each of its parts the number of the track and the instrument's name.
+
+    ``divides``: see ``ticks.Clock``; it is false in files only that say so of themselves.
+    """
+
+    task: str
+    reading: Reading
+    tracks: list[tuple[int, str]]
+    divides: bool
+
+
+def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fault]]:
+    """Give a file as a task, by what it says about itself if kie_notes wrote it, and what is wrong with that.
+
+    Where somebody changed the tracks, the memo still says which task it is; they are numbered in their order.
+    """
+    plain = Song(
+        name, reading, [(number, _named(*part[:3])) for number, part in enumerate(reading.parts)], divides=True
+    )
+    found = [match.end() for match in _MEMO.finditer(content)]
+    if not found:
+        return plain, []
+    size, begin = quantity(content, found[0])
+    try:
+        memo = msgspec.json.decode(content[begin : begin + size], type=Memo)
+    except msgspec.MsgspecError as fault:
+        return plain, [Fault("memo", None, f"kie_notes' text event cannot be read and is left aside: {fault}")]
+    faults = []
+    looks = {(track, part[:3]) for track, part in zip(memo.tracks, reading.parts, strict=False)}
+    if len(found) > 1 or len(reading.parts) != len(memo.tracks) or len(looks) != len(set(memo.tracks)):
+        reason = "the MIDI tracks are not those that kie_notes wrote; they are numbered in their order"
+        faults = [Fault("memo", None, reason)]
+        memo = Memo(kie_notes=1, task=memo.task, tracks=list(range(len(reading.parts))), divides=memo.divides)
+    tracks = [(number, part_name(part, number, memo)) for number, part in zip(memo.tracks, reading.parts, strict=True)]
+    return Song(memo.task, reading, tracks, memo.divides), faults
+
+
+def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArray[Any]]:
+    """Give the notes of files as columns in canonical order.
+
+    ``task`` is the file's key in ``songs``, ``instrument`` the name's number in ``names``, which grows.
+    """
+    readings = [song.reading for song in songs.values()]
+    sizes = np.array([size for one in readings for size in one.sizes], np.int64)
+    tracks = [track for song in songs.values() for track in song.tracks]
+    maps = [one for reading in readings for one in reading.clocks]
+    firsts = np.cumsum([0, *(len(reading.clocks) for reading in readings)]).tolist()
+    clocks = [first + part.clock for first, one in zip(firsts, readings, strict=False) for part in one.parts]
+    task = np.repeat(np.fromiter(songs, np.int64), [len(song.tracks) for song in songs.values()])
+    columns: dict[str, NDArray[Any]] = {
+        "task": np.repeat(task, sizes),
+        "instrument": np.repeat(np.array([names.setdefault(name, len(names)) for _, name in tracks], np.uint32), sizes),
+        "track": np.repeat(np.array([number for number, _ in tracks], np.uint16), sizes),
+        "pitch": _joined([one.pitch for one in readings], np.uint8),
+        "velocity": velocity_of(_joined([one.velocity for one in readings], np.uint8)),
+    }
+    clock = np.repeat(np.array(clocks, np.int64), sizes)
+    starts, ends = (_joined([getattr(one, name) for one in readings], np.int64) for name in ("start", "end"))
+    columns["start"], columns["end"] = (
+        _multiplied(songs.values(), seconds(ticks, clock, maps), ticks) for ticks in (starts, ends)
+    )
+    order = _order(columns, starts) if len(maps) == len(songs) else None
+    if order is None:
+        order = canonical_order(*(columns[name] for name in ("task", "start", "track", "pitch", "end", "velocity")))
+    return {name: values[order] if name != "task" else values for name, values in columns.items()}
+
+
+def _order(columns: dict[str, NDArray[Any]], ticks: Ticks) -> Ticks | None:
+    """Give the canonical order of notes of files with one clock each, whose times ascend as their ticks do.
+
+    One integer holds task, tick, track, pitch and row; sorting numbers is twice as fast as finding their order. Notes
+    of a track and pitch that begin at once are few and compared afterwards. None where an integer does not suffice.
+    """
+    parts = [columns["task"], ticks, columns["track"], columns["pitch"], np.arange(len(ticks))]
+    widths = [int(part.max(initial=0)).bit_length() for part in parts]
+    if sum(widths) > 63:
+        return None
+    key = np.zeros(len(ticks), np.int64)
+    for part, width in zip(parts, widths, strict=True):
+        key = key << width | part
+    key.sort()
+    note, order = key >> widths[-1], key & ((1 << widths[-1]) - 1)
+    tied = note[1:] == note[:-1]
+    if tied.any():
+        doubtful = np.append(tied, False) | np.append(False, tied)
+        some = order[doubtful]
+        order[doubtful] = some[np.lexsort((columns["velocity"][some], columns["end"][some], note[doubtful]))]
+    return order
+
+
+@lru_cache(maxsize=1 << 14)
+def _named(name: str, program: int, is_drum: bool) -> str:  # noqa: FBT001 -- a part's look, as a key
+    return part_name(Part(name, program, is_drum, 0), 0, None)
+
+
+def _joined(columns: list[NDArray[Any]], kind: type[np.integer[Any]]) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, kind), *columns], dtype=kind)
+
+
+def _multiplied(songs: Iterable[Song], times: Seconds, ticks: Ticks) -> Seconds:
+    """Give the times, but those of files whose clock multiplies as it does."""
+    after = 0
+    for song in songs:
+        before, after = after, after + len(song.reading.start)
+        clock = song.reading.clocks[0] if song.reading.clocks else None
+        if clock and not song.divides and clock.rate == [_TEMPO]:
+            times[before:after] = Clock(clock.unit // 1_000_000, divides=False).seconds(ticks[before:after])
+    return times
