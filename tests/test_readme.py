@@ -7,6 +7,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from tests.midi.losses import PACKED, losses
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -24,3 +26,13 @@ def test_the_ten_lines_of_python_give_the_output_below_them(tmp_path, monkeypatc
 def test_every_file_that_the_readme_names_is_there():
     missing = [name for name in re.findall(r"\]\((?!https?://|#)([^)#]+)", README) if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_the_losses_of_every_sample_are_told(shared):
+    told = README.splitlines()
+    assert [row for row in losses(shared / "samples" / "records") if row not in told] == []
+
+
+def test_the_losses_of_the_packed_samples_are_told():
+    told = README.splitlines()
+    assert [row for row in losses(PACKED) if row not in told] == []

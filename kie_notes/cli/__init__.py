@@ -11,7 +11,8 @@ from importlib import import_module
 
 from kie_notes.cli.shell import app, main
 
-for _subject in ("trying", "ordering", "fetching", "showing", "keeping"):  # in the order in which --help lists them
+# In the order in which --help lists them.
+for _subject in ("trying", "ordering", "fetching", "showing", "midi_files", "exporting", "keeping"):
     import_module(f"{__name__}.{_subject}")
 
 __all__ = ["app", "main"]
