@@ -18,7 +18,7 @@
     ├── TaskExpiredError           the 14 days are over and the result is gone
     ├── RecordError (ValueError)   a body from which no record can be read
     ├── SignatureError (ValueError)  a callback that was not signed with a key of ours, or too long ago
-    ├── NotesSchemaError (ValueError)  a frame that is no notes table
+    ├── NotesSchemaError (ValueError)  a frame that is no notes table, or not the result that a plot draws
     │   └── NotesOrderError        ... or one whose rows are not in canonical order
     ├── MidiError (ValueError)     notes that no MIDI file can hold, or a file that holds no notes
     ├── StoreError                 a store that cannot be opened, read or written
@@ -146,7 +146,7 @@ class SignatureError(KieNotesError, ValueError):
 
 
 class NotesSchemaError(KieNotesError, ValueError):
-    """A frame that is no notes table."""
+    """A frame that is no notes table, or not the result that a plot draws."""
 
 
 class NotesOrderError(NotesSchemaError):

@@ -22,10 +22,30 @@ from kie_notes.cli.shell import (
 class Picture(StrEnum):
     """What ``plot`` draws."""
 
-    ROLL = "piano-roll"
-    PITCH = "pitch-histogram"
-    PITCH_CLASS = "pitch-class-histogram"
-    DENSITY = "onset-density"
+    PIANO_ROLL = "piano-roll"
+    ACTIVITY_SEGMENTS = "activity-segments"
+    BEATS = "beats"
+    CHORDS = "chords"
+    DRUM_HISTOGRAM = "drum-histogram"
+    DURATION_HISTOGRAM = "duration-histogram"
+    HAND_SPLIT = "hand-split"
+    HARDEST_WINDOWS = "hardest-windows"
+    HARMONIC_CHANGE = "harmonic-change"
+    INSTRUMENT_FIT = "instrument-fit"
+    INTER_ONSET_HISTOGRAM = "inter-onset-histogram"
+    INTERVAL_HISTOGRAM = "interval-histogram"
+    INTERVAL_NGRAMS = "interval-ngrams"
+    KEY_WINDOWS = "key-windows"
+    NOTE_FLAGS = "note-flags"
+    ONSET_DENSITY = "onset-density"
+    PITCH_CLASS_HISTOGRAM = "pitch-class-histogram"
+    PITCH_CLASS_TRANSITIONS = "pitch-class-transitions"
+    PITCH_HISTOGRAM = "pitch-histogram"
+    POLYPHONY_CURVE = "polyphony-curve"
+    SKYLINE = "skyline"
+    SOUNDING_DENSITY = "sounding-density"
+    TEMPO = "tempo"
+    TONAL_CENTROID = "tonal-centroid"
 
 
 class By(StrEnum):
@@ -57,7 +77,7 @@ def plot(
     picture: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .pdf.")],
     *,
     store: StoreOption = DEFAULT_STORE,
-    kind: Annotated[Picture, typer.Option(help="What to draw.")] = Picture.ROLL,
+    kind: Annotated[Picture, typer.Option(help="What to draw.")] = Picture.PIANO_ROLL,
 ) -> None:
     """Draw one task's notes into a file."""
     from kie_notes.pictures import draw

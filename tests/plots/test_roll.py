@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 import time
 
 import matplotlib as mpl
@@ -19,9 +17,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from kie_notes import plots
-from kie_notes.analysis import pitch, rhythm
 from kie_notes.errors import NotesSchemaError
-from kie_notes.notes import NOTES_SCHEMA, sort_notes
+from kie_notes.notes import NOTES_SCHEMA
 
 
 def notes(*rows, task="t1"):
@@ -91,10 +88,9 @@ def test_the_axes_that_come_in_go_out(ax):
     assert plots.piano_roll(notes(), ax) is ax
 
 
-@pytest.mark.parametrize("draws", [plots.piano_roll, plots.pitch_histogram])
-def test_without_axes_a_figure_is_made(draws):
+def test_without_axes_a_figure_is_made():
     before = plt.get_fignums()
-    ax = draws(BAND if draws is plots.piano_roll else pl.DataFrame({"pitch": [60], "count": [1]}))
+    ax = plots.piano_roll(BAND)
     (new,) = set(plt.get_fignums()) - set(before)
     assert ax.figure is plt.figure(new)
     plt.close(new)
@@ -388,221 +384,3 @@ def test_every_note_is_a_box_in_sight(rows, color_by):
     assert len(drawn) == len(rows)
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     assert all(left <= x0 <= x1 <= right and bottom <= y0 <= y1 <= top for x0, x1, y0, y1 in drawn)
-
-
-def test_nothing_is_set_for_other_pictures(ax):
-    before = dict(mpl.rcParams)
-    plots.piano_roll(BAND, ax)
-    plots.pitch_histogram(PITCHES, ax)
-    assert dict(mpl.rcParams) == before
-    assert ax.get_title() == ""
-
-
-def test_importing_plots_does_not_import_matplotlib():
-    code = "import sys, kie_notes.plots; print('matplotlib' in sys.modules, 'kie_notes.plots_look' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"
-
-
-# The results of helpers
-
-PITCHES = pl.DataFrame({"task": "t1", "pitch": [60, 62, 67], "count": [3, 1, 2]})
-VALUES = {
-    "count": "notes",
-    "seconds": "duration (s)",
-    "velocity": "sum of velocities",
-    "velocity_seconds": "velocity x time (s)",
-    "share": "share (1 = all)",
-}
-
-
-def bars(ax):
-    return {round(bar.get_x() + bar.get_width() / 2, 6): bar.get_height() for bar in ax.patches}
-
-
-def stairs(ax):
-    """Give label -> ((left edge, value), ...) of every outline."""
-    drawn = {}
-    for each in ax.patches:
-        data = each.get_data()
-        drawn[each.get_label()] = tuple(zip(data.edges[:-1].tolist(), data.values.tolist(), strict=True))
-    return drawn
-
-
-def test_a_pitch_histogram_has_a_bar_a_pitch(ax):
-    assert plots.pitch_histogram(PITCHES, ax) is ax
-    assert bars(ax) == {60: 3, 62: 1, 67: 2}
-    assert ax.get_xlabel() == "pitch (C4 = 60)"
-    assert ax.get_legend() is None
-
-
-@pytest.mark.parametrize(("column", "label"), VALUES.items())
-def test_the_value_says_what_stands_at_the_axis(ax, column, label):
-    plots.pitch_histogram(PITCHES.rename({"count": column}), ax)
-    assert ax.get_ylabel() == label
-    other = Figure().subplots()
-    plots.pitch_class_histogram(pl.DataFrame({"pitch_class": [3], column: [1.0]}), other)
-    assert other.get_ylabel() == label
-
-
-def test_pitches_without_notes_do_not_widen_the_picture(ax):
-    plots.pitch_histogram(pl.DataFrame({"pitch": range(128), "count": [0] * 60 + [1] * 24 + [0] * 44}), ax)
-    assert (min(bars(ax)), max(bars(ax))) == (60, 83)
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["C4", "C5"]
-
-
-def test_groups_are_outlines_named_by_what_differs(ax):
-    table = pl.DataFrame(
-        {"task": "t1", "instrument": ["Flute", "Flute", "Tuba"], "pitch": [60, 62, 40], "count": [3, 1, 2]}
-    )
-    plots.pitch_histogram(table, ax)
-    assert stairs(ax) == {"Flute": ((59.5, 3.0), (60.5, 0.0), (61.5, 1.0)), "Tuba": ((39.5, 2.0),)}
-    assert legend_texts(ax) == ["Flute", "Tuba"]
-
-
-def test_groups_by_two_things_that_differ_are_named_by_both(ax):
-    table = pl.DataFrame({"task": ["a", "b"], "instrument": ["Flute", "Tuba"], "pitch": [60, 40], "count": [3, 2]})
-    plots.pitch_histogram(table, ax)
-    assert list(stairs(ax)) == ["a, Flute", "b, Tuba"]
-
-
-def test_a_pitch_class_histogram_names_all_twelve(ax):
-    table = pl.DataFrame(
-        {"task": "t1", "pitch_class": [0, 7], "share": [0.75, 0.25]}, schema_overrides={"pitch_class": pl.UInt8}
-    )
-    assert plots.pitch_class_histogram(table, ax) is ax
-    draw(ax)
-    assert bars(ax) == {0: 0.75, 7: 0.25}
-    names = [text.get_text() for text in ax.get_xticklabels()]
-    assert names == ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
-    assert ax.get_xlabel() == "pitch class"
-
-
-def test_two_tasks_are_two_outlines_over_pitch_classes(ax):
-    table = pl.DataFrame({"task": ["a", "a", "b"], "pitch_class": [0, 2, 11], "count": [1, 2, 3]})
-    plots.pitch_class_histogram(table.lazy(), ax)
-    assert stairs(ax) == {"a": ((-0.5, 1.0), (0.5, 0.0), (1.5, 2.0)), "b": ((10.5, 3.0),)}
-
-
-def test_onset_density_is_a_step_a_window(ax):
-    table = pl.DataFrame({"task": "t1", "window_start": [0.0, 0.5, 1.0], "notes_per_second": [4.0, 0.0, 2.0]})
-    assert plots.onset_density(table, ax) is ax
-    (steps,) = ax.patches
-    assert steps.get_data().edges.tolist() == [0.0, 0.5, 1.0, 1.5]
-    assert steps.get_data().values.tolist() == [4.0, 0.0, 2.0]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (s)", "onsets per second")
-    assert ax.get_legend() is None
-
-
-def test_windows_that_are_not_there_are_gaps_and_no_zeros(ax):
-    table = pl.DataFrame({"task": "t1", "window_start": [0.0, 1.0, 4.0], "notes_per_second": [4.0, 3.0, 2.0]})
-    plots.onset_density(table, ax)
-    (steps,) = ax.patches
-    values = steps.get_data().values
-    assert np.isnan(values).tolist() == [False, False, True, True, False]
-
-
-def test_tenths_of_a_second_stay_apart_over_ten_minutes(ax):
-    starts = [k * 0.1 for k in range(6_000)]
-    plots.onset_density(pl.DataFrame({"window_start": starts, "notes_per_second": [1.0] * 6_000}), ax)
-    (steps,) = ax.patches
-    assert len(steps.get_data().values) == 6_000
-    assert not np.isnan(steps.get_data().values).any()
-
-
-def test_densities_of_two_tasks_are_told_apart_beside_the_axes():
-    ax = Figure(figsize=(8, 3), layout="constrained").subplots()
-    table = pl.DataFrame(
-        {"task": ["a", "a", "b"], "window_start": [0.0, 1.0, 0.0], "notes_per_second": [4.0, 3.0, 2.0]}
-    )
-    plots.onset_density(table, ax)
-    draw(ax)
-    assert legend_texts(ax) == ["a", "b"]
-    assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())
-
-
-def test_windows_of_two_lengths_are_refused(ax):
-    table = pl.DataFrame(
-        {"task": ["a", "a", "b", "b"], "window_start": [0.0, 1.0, 0.0, 0.7], "notes_per_second": [1.0] * 4}
-    )
-    with pytest.raises(ValueError, match="windows of several lengths"):
-        plots.onset_density(table, ax)
-    with pytest.raises(ValueError, match="windows of several lengths"):
-        plots.onset_density(table.with_columns(window_start=pl.Series([0.0, 1.0, 0.0, 1.0 + 1e-12])), ax)
-    with pytest.raises(ValueError, match="windows of several lengths"):  # and no array of a billion steps
-        plots.onset_density(table.with_columns(window_start=pl.Series([0.0, 0.001, 0.0, 1e6])), ax)
-
-
-DRAWN = {
-    plots.pitch_histogram: pl.Schema({"task": pl.String, "pitch": pl.UInt8, "count": pl.UInt32}),
-    plots.pitch_class_histogram: pl.Schema({"task": pl.String, "pitch_class": pl.UInt8, "share": pl.Float64}),
-    plots.onset_density: pl.Schema({"task": pl.String, "window_start": pl.Float64, "notes_per_second": pl.Float64}),
-}
-
-
-@pytest.mark.parametrize(("draws", "schema"), DRAWN.items())
-def test_an_empty_result_makes_empty_axes_with_their_labels(ax, draws, schema):
-    draws(schema.to_frame(), ax)
-    draw(ax)
-    assert ax.get_xlabel()
-    assert ax.get_ylabel()
-    assert len(ax.patches) == 0
-
-
-@pytest.mark.parametrize(("draws", "schema"), DRAWN.items())
-def test_another_table_is_refused_with_its_columns(ax, draws, schema):
-    with pytest.raises(
-        ValueError, match=rf"not a result of {draws.__name__}: expected .* got 'task' \(String\), 'x' \(Int64\)"
-    ):
-        draws(pl.DataFrame({"task": "t1", "x": 1}), ax)
-    with pytest.raises(ValueError, match=rf"not a result of {draws.__name__}: expected a frame, got dict"):
-        draws({}, ax)
-    as_text = schema.to_frame().cast(pl.String)
-    with pytest.raises(ValueError, match=rf"not a result of {draws.__name__}: expected numbers"):
-        draws(as_text, ax)
-
-
-@pytest.mark.parametrize(("draws", "schema"), DRAWN.items())
-@pytest.mark.parametrize("lazy", [False, True])
-def test_more_groups_than_can_be_told_apart_are_refused(ax, draws, schema, lazy):
-    table = pl.DataFrame([dict.fromkeys(schema, 1) | {"task": f"t{k}"} for k in range(15)], schema=schema)
-    with pytest.raises(ValueError, match=r"over 14 groups by 'task', .* filter the result"):
-        draws(table.lazy() if lazy else table, ax)
-    draws(table.head(14), ax)
-    assert len(ax.patches) == 14
-
-
-@pytest.mark.parametrize(("draws", "schema"), DRAWN.items())
-def test_a_result_that_lost_its_task_column_is_refused(ax, draws, schema):
-    table = pl.DataFrame([dict.fromkeys(schema, 1) | {"task": task} for task in ("a", "b")], schema=schema)
-    with pytest.raises(ValueError, match="twice in a group: was a column lost that tells tasks apart"):
-        draws(table.drop("task"), ax)
-
-
-def test_two_value_columns_are_refused(ax):
-    with pytest.raises(ValueError, match="not a result of pitch_histogram"):
-        plots.pitch_histogram(PITCHES.with_columns(share=0.5), ax)
-
-
-def test_pitches_that_are_none_are_refused(ax):
-    with pytest.raises(ValueError, match="'pitch': expected 0 to 127, got 128"):
-        plots.pitch_histogram(pl.DataFrame({"pitch": [60, 128], "count": [1, 1]}), ax)
-    with pytest.raises(ValueError, match="'pitch_class': expected 0 to 11, got 12"):
-        plots.pitch_class_histogram(pl.DataFrame({"pitch_class": [12], "count": [1]}), ax)
-    with pytest.raises(ValueError, match="'pitch': expected whole numbers, got Float64"):
-        plots.pitch_histogram(pl.DataFrame({"pitch": [60.5], "count": [1]}), ax)
-
-
-def test_what_the_helpers_give_is_drawn(ax):
-    plots.pitch_histogram(pitch.pitch_histogram(BAND), ax)
-    assert bars(ax) == {36: 1, 72: 1, 74: 1}
-    classes = plots.pitch_class_histogram(pitch.pitch_class_histogram(BAND), Figure().subplots())
-    assert {place: height for place, height in bars(classes).items() if height} == {0: 2, 2: 1}
-    density = plots.onset_density(rhythm.onset_density(sort_notes(BAND)), Figure().subplots())
-    assert density.patches[0].get_data().edges[0] == 0
-
-
-def test_every_public_name_is_that_of_a_picture():
-    here = [name for name, value in vars(plots).items() if getattr(value, "__module__", "") == plots.__name__]
-    public = {name for name in here if not name.startswith("_")}
-    assert public == {"piano_roll", "pitch_histogram", "pitch_class_histogram", "onset_density"}
