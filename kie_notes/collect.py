@@ -14,6 +14,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from kie_notes.cards import card
 from kie_notes.errors import (
     RecordError,
     TaskExpiredError,
@@ -91,6 +92,10 @@ class CollectReport:
         lines += [f"  {task}: no song: {reason}" for task, reason in songless[:20]]
         more = max(told.height - 20, 0) + max(self.unread.height - 20, 0) + max(len(songless) - 20, 0)
         return "\n".join([*lines, f"  ... and {more} more"] if more else lines)
+
+    def _repr_html_(self) -> str:
+        counts = {"tasks": self.tasks.height, "missing": len(self.missing)}
+        return card("Collected", counts, {"tasks": self.tasks, "unread": self.unread})
 
 
 def collect(  # noqa: PLR0913 -- the waits are facts about the service that may change

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from kie_notes.api.sifting import Reject
+from kie_notes.cards import card
 from kie_notes.columns import read_columns
 from kie_notes.errors import NotesSchemaError, RecordError
 
@@ -217,6 +218,10 @@ class Flattened(NamedTuple):
     notes: pl.DataFrame
     tasks: pl.DataFrame
     rejects: pl.DataFrame
+
+    def _repr_html_(self) -> str:
+        counts = {"notes": self.notes.height, "tasks": self.tasks.height, "rejects": self.rejects.height}
+        return card("Flattened", counts, {"tasks": self.tasks, "rejects": self.rejects})
 
 
 def flatten(records: Iterable[Record]) -> Flattened:

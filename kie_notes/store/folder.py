@@ -69,6 +69,9 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
 
+    def _repr_html_(self) -> str | None:
+        return scans.shown(self.folder, self._ledger)
+
     def __enter__(self) -> Self:
         return self
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from kie_notes.cards import card
+from kie_notes.errors import StoreError
 from kie_notes.notes import NOTES_SCHEMA, REJECTS_SCHEMA, TASKS_SCHEMA, Flattened
 from kie_notes.store.generations import folder_of
 from kie_notes.store.ledger import unzip
@@ -245,6 +247,16 @@ def size(root: Path, ledger: Ledger) -> Size:
         (waiting,) = db.execute("SELECT count(*) FROM inbox").fetchone()
     files = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
     return Size(sealed, waiting, sum(file.lstat().st_size for file in files if file.exists()))
+
+
+def shown(root: Path, ledger: Ledger) -> str | None:
+    """Give what a notebook shows of a store; None, and then it shows text, when the store is closed."""
+    try:
+        sealed, waiting, _ = size(root, ledger)
+        tables = {"counts": counts(ledger), "open": open_tasks(ledger), "failed": failures(ledger)}
+    except StoreError:
+        return None
+    return card(f"Store {root.name}", {"answers sealed": sealed, "waiting to be": waiting}, tables)
 
 
 def aside(ledger: Ledger) -> pl.DataFrame:
