@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from kie_notes.order_lists import Order, SongOrder, read_orders, read_song_orders
     from kie_notes.orders import separate, settle_order, submit, submit_pending
     from kie_notes.plots import piano_roll
+    from kie_notes.report import player, write_report
+    from kie_notes.sound import render_audio
     from kie_notes.store import Store
 
 __all__ = [
@@ -90,11 +92,13 @@ __all__ = [
     "perturb_notes",
     "piano_roll",
     "piano_roll_cells",
+    "player",
     "read_midi",
     "read_note_events",
     "read_orders",
     "read_records",
     "read_song_orders",
+    "render_audio",
     "score_notes",
     "separate",
     "settle_order",
@@ -112,6 +116,7 @@ __all__ = [
     "watch",
     "write_midi",
     "write_musicxml",
+    "write_report",
 ]
 __all__ += analysis.__all__
 __all__.sort(key=lambda name: (not name.isupper(), name[0].islower(), name))
@@ -154,6 +159,8 @@ _HOMES = {
     "order_lists": ("Order", "SongOrder", "read_orders", "read_song_orders"),
     "orders": ("separate", "settle_order", "submit", "submit_pending"),
     "plots": ("piano_roll",),
+    "report": ("player", "write_report"),
+    "sound": ("render_audio",),
     "store": ("Store",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -163,7 +170,7 @@ def __getattr__(name: str) -> object:
     """Load a public name from its module at its first use."""
     if name in _HOME:
         value: object = getattr(import_module(f"kie_notes.{_HOME[name]}"), name)
-    elif name in ("api", "plots"):
+    elif name in ("api", "plots", "report", "sound"):
         value = import_module(f"kie_notes.{name}")
     else:
         msg = f"module 'kie_notes' has no attribute {name!r}"

@@ -20,6 +20,7 @@ class Demo(NamedTuple):
     summary: pl.DataFrame
     picture: Path
     midi: Path
+    page: Path
 
 
 def samples() -> Path:
@@ -37,11 +38,12 @@ def demo(folder: str | Path) -> Demo:
     Parameters
     ----------
     folder
-        A new folder, or one that an earlier demo made: it will hold ``store``, ``midi`` and ``piano-roll.png``.
+        A new folder, or one that an earlier demo made: it will hold ``store``, ``midi``, ``piano-roll.png``
+        and ``page.html``.
 
     Returns
     -------
-    ``Demo(report, summary, picture, midi)``.
+    ``Demo(report, summary, picture, midi, page)``.
     """
     from kie_notes.analysis.summary import task_summary
     from kie_notes.api.client import KieClient
@@ -49,6 +51,7 @@ def demo(folder: str | Path) -> Demo:
     from kie_notes.collect import collect
     from kie_notes.midi import write_midi
     from kie_notes.pictures import draw
+    from kie_notes.report import write_report
     from kie_notes.store import Store
 
     folder = Path(folder)
@@ -61,9 +64,10 @@ def demo(folder: str | Path) -> Demo:
     ):
         report = collect(tasks, store, client, deadline=2.0, first_look=0.0, poll=(1.0, 1.0))
         notes = store.scan_notes().collect(engine="streaming")
+        page = write_report(store, folder / "page.html", title="kie_notes: nine pieces")
     draw(notes, PICTURED, folder / "piano-roll.png")
     write_midi(notes, folder / "midi")
-    return Demo(report, task_summary(notes), folder / "piano-roll.png", folder / "midi")
+    return Demo(report, task_summary(notes), folder / "piano-roll.png", folder / "midi", page)
 
 
 #: "read_m", jazz for piano, bass and drums (see ATTRIBUTION.md beside the samples).

@@ -165,7 +165,7 @@ def test_describe_gives_a_row_per_task_or_instrument(run, filled):
     assert len([row for row in instruments if row["task"] == MUSIC]) == 4
 
 
-@pytest.mark.parametrize("kind", ["piano-roll", "pitch-histogram", "pitch-class-histogram", "onset-density"])
+@pytest.mark.parametrize("kind", ["piano-roll", "beats", "key-windows", "pitch-histogram"])
 def test_plot_writes_a_picture(run, filled, tmp_path, kind):
     done = run("plot", MUSIC, "pictures/out.png", "--kind", kind, "--store", filled)
     assert done.returncode == 0, done.stderr
@@ -338,6 +338,7 @@ def test_the_demo_does_the_whole_way(run, tmp_path):
     assert "What to type next:" in done.stderr
     made = tmp_path / "kie-notes-demo"
     assert (made / "piano-roll.png").stat().st_size > 10_000
+    assert "<canvas" in (made / "page.html").read_text("utf-8")
     assert len(list((made / "midi").glob("*.mid"))) == 9
     assert run("demo").returncode == 0  # again, in the same folder
 

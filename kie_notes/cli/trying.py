@@ -13,9 +13,9 @@ from kie_notes.cli.shell import app, examples, show
 
 @app.command(epilog=examples("kie-notes demo --folder /tmp/demo"))
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where to put the store, the picture and the .mid files.")] = Path(
-        "kie-notes-demo"
-    ),
+    folder: Annotated[
+        Path, typer.Option(help="Where to put the store, the picture, the page and the .mid files.")
+    ] = Path("kie-notes-demo"),
 ) -> None:
     """Fetch real music from a service on this machine, store it, describe it, picture it, export it."""
     from kie_notes.demo import PICTURED
@@ -25,7 +25,8 @@ def demo(
     store = folder / "store"
     typer.echo(str(made.report), err=True)
     show(made.summary, as_json=False)
-    typer.echo(f"\npicture: {made.picture}\nMIDI:    {made.midi}\n", err=True)
+    typer.echo(f"\npicture: {made.picture}\nMIDI:    {made.midi}", err=True)
+    typer.echo(f"page:    {made.page} (open it in a browser: it plays)\n", err=True)
     typer.echo("What to type next:", err=True)
     typer.echo(f"  kie-notes describe --store {store} --by instrument", err=True)
     typer.echo(f"  kie-notes plot --store {store} --kind pitch-class-histogram {PICTURED} out.png", err=True)
