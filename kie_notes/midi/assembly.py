@@ -51,7 +51,7 @@ def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fau
     plain = Song(
         name, reading, [(number, _named(*part[:3])) for number, part in enumerate(reading.parts)], divides=True
     )
-    found = [match.end() for match in _MEMO.finditer(content)]
+    found = [match.end() for match in _MEMO.finditer(content)] if MEMO_BEGINS.encode() in content else []
     if not found:
         return plain, []
     size, begin = quantity(content, found[0])
@@ -77,48 +77,66 @@ def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArr
     readings = [song.reading for song in songs.values()]
     sizes = np.array([size for one in readings for size in one.sizes], np.int64)
     tracks = [track for song in songs.values() for track in song.tracks]
+    number = np.array([number for number, _ in tracks], np.uint16)
+    instrument = np.array([names.setdefault(name, len(names)) for _, name in tracks], np.uint32)
+    task = np.repeat(np.fromiter(songs, np.int64), [len(song.tracks) for song in songs.values()])
+    start, end = (_joined([getattr(one, name) for one in readings], np.int64) for name in ("start", "end"))
+    pitch, velocity = (_joined([getattr(one, name) for one in readings], np.uint8) for name in ("pitch", "velocity"))
+
     maps = [one for reading in readings for one in reading.clocks]
     firsts = np.cumsum([0, *(len(reading.clocks) for reading in readings)]).tolist()
     clocks = [first + part.clock for first, one in zip(firsts, readings, strict=False) for part in one.parts]
-    task = np.repeat(np.fromiter(songs, np.int64), [len(song.tracks) for song in songs.values()])
-    columns: dict[str, NDArray[Any]] = {
-        "task": np.repeat(task, sizes),
-        "instrument": np.repeat(np.array([names.setdefault(name, len(names)) for _, name in tracks], np.uint32), sizes),
-        "track": np.repeat(np.array([number for number, _ in tracks], np.uint16), sizes),
-        "pitch": _joined([one.pitch for one in readings], np.uint8),
-        "velocity": velocity_of(_joined([one.velocity for one in readings], np.uint8)),
-    }
     clock = np.repeat(np.array(clocks, np.int64), sizes)
-    starts, ends = (_joined([getattr(one, name) for one in readings], np.int64) for name in ("start", "end"))
-    columns["start"], columns["end"] = (
-        _multiplied(songs.values(), seconds(ticks, clock, maps), ticks) for ticks in (starts, ends)
-    )
-    order = _order(columns, starts) if len(maps) == len(songs) else None
+
+    def times(ticks: Ticks, clock: Ticks) -> Seconds:
+        return _multiplied(songs.values(), seconds(ticks, clock, maps), ticks)
+
+    order = _order(task, number, sizes, start, end, pitch, velocity) if len(maps) == len(songs) else None
     if order is None:
-        order = canonical_order(*(columns[name] for name in ("task", "start", "track", "pitch", "end", "velocity")))
-    return {name: values[order] if name != "task" else values for name, values in columns.items()}
+        found = times(start, clock), np.repeat(number, sizes), pitch, times(end, clock), velocity
+        order = canonical_order(np.repeat(task, sizes), *found)
+        clock = clock[order]
+    return {
+        "task": np.repeat(task.astype(np.uint32), sizes),
+        "instrument": np.repeat(instrument, sizes)[order],
+        "track": np.repeat(number, sizes)[order],
+        "pitch": pitch[order],
+        "velocity": velocity_of(velocity[order]),
+        "start": times(start[order], clock),
+        "end": times(end[order], clock),
+    }
 
 
-def _order(columns: dict[str, NDArray[Any]], ticks: Ticks) -> Ticks | None:
+def _order(
+    task: Ticks,
+    number: NDArray[np.uint16],
+    sizes: Ticks,
+    start: Ticks,
+    end: Ticks,
+    pitch: NDArray[np.uint8],
+    velocity: NDArray[np.uint8],
+) -> Ticks | None:
     """Give the canonical order of notes of files with one clock each, whose times ascend as their ticks do.
 
-    One integer holds task, tick, track, pitch and row; sorting numbers is twice as fast as finding their order. Notes
-    of a track and pitch that begin at once are few and compared afterwards. None where an integer does not suffice.
+    ``task``, ``number`` and ``sizes`` are of parts. One integer holds task, tick, track, pitch and row; sorting numbers
+    is twice as fast as finding their order. Notes of a track and pitch that begin at once are few and compared
+    afterwards. None where an integer does not suffice.
     """
-    parts = [columns["task"], ticks, columns["track"], columns["pitch"], np.arange(len(ticks))]
-    widths = [int(part.max(initial=0)).bit_length() for part in parts]
-    if sum(widths) > 63:
+    mosts = [int(one.max(initial=0)) for one in (task, start, number)]
+    of_task, of_tick, of_track, of_row = (most.bit_length() for most in (*mosts, len(start)))
+    if of_task + of_tick + of_track + 7 + of_row > 63:
         return None
-    key = np.zeros(len(ticks), np.int64)
-    for part, width in zip(parts, widths, strict=True):
-        key = key << width | part
+    key = np.repeat((task << (of_tick + of_track) | number) << (7 + of_row), sizes)
+    key |= start << (of_track + 7 + of_row)
+    key |= pitch.astype(np.int64) << of_row
+    key |= np.arange(len(start))
     key.sort()
-    note, order = key >> widths[-1], key & ((1 << widths[-1]) - 1)
+    note, order = key >> of_row, key & ((1 << of_row) - 1)
     tied = note[1:] == note[:-1]
     if tied.any():
         doubtful = np.append(tied, False) | np.append(False, tied)
         some = order[doubtful]
-        order[doubtful] = some[np.lexsort((columns["velocity"][some], columns["end"][some], note[doubtful]))]
+        order[doubtful] = some[np.lexsort((velocity[some], end[some], note[doubtful]))]
     return order
 
 

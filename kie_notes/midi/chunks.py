@@ -6,6 +6,7 @@ and the same one: what symusic does not show (``symusic_lane`` lists it) is left
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Length of the header chunk with its name and size (Standard MIDI Files 1.0).
 _HEADER: Final = 14
+
+#: The name and size of a chunk.
+_CHUNK: Final = Struct(">4sI")
 
 #: Where the MIDI file begins in a RIFF file of form RMID: after the form, and the name and size of its chunk.
 _IN_RIFF: Final = 20
@@ -128,7 +132,7 @@ def read_chunks(content: bytes) -> Chunks:
     at += 8 + max(6, int.from_bytes(header[4:8], "big"))
     tracks = []
     while at + 8 <= len(content):
-        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "big")
+        name, size = _CHUNK.unpack_from(content, at)
         if name == b"MTrk":
             tracks.append(Track(content[at + 8 : at + 8 + size], size))
         elif not (name.isascii() and name.decode("ascii").isprintable()):

@@ -74,12 +74,8 @@ class _Events:
     def read(self, data: bytes, promised: int) -> None:
         """Read the next track's events, as far as they can be read."""
         track = len(self.names)
-        self.names.append(b"")
-        self.tempos.append([])
-        self.program = [0] * 16
-        self.waiting: defaultdict[int, deque[int]] = defaultdict(deque)
         try:
-            self._walk(data, track << 4)
+            self.walk(data)
             _checked(promised, data)
         except IndexError:
             reason = f"MIDI track {track} is cut: {len(data)} bytes of {promised} are there, or an event goes beyond"
@@ -87,8 +83,13 @@ class _Events:
         except _Damage as damage:
             self.faults.append(Fault("track", str(track), f"MIDI track {track} cannot be read on: {damage}"))
 
-    def _walk(self, data: bytes, line: int) -> None:
-        """Go through a track's events; ``line`` is its number times 16, to which a channel is added."""
+    def walk(self, data: bytes) -> None:
+        """Go through a track's events."""
+        line = len(self.names) << 4  # to which a channel is added
+        self.names.append(b"")
+        self.tempos.append([])
+        self.program = [0] * 16
+        self.waiting: defaultdict[int, deque[int]] = defaultdict(deque)
         at = tick = status = 0
         while at < len(data):
             delta, at = quantity(data, at) if data[at] & 0x80 else (data[at], at + 1)
@@ -179,6 +180,17 @@ def read_events(chunks: Chunks, *, pedal: bool) -> Reading:
         velocity,
         [*chunks.faults, *events.faults],
     ).closed(closed)
+
+
+def begins_event(data: bytes, at: int) -> bool:
+    """Whether an event begins at a place of a track's bytes, or damage before hides that."""
+    try:
+        _Events().walk(data[:at] + b"\xf4")  # which begins no event, and leaves any other cut
+    except _Damage:
+        return True
+    except IndexError:
+        pass
+    return False
 
 
 def _held(events: _Events, key: Ticks, pitch: NDArray[np.uint8], start: Ticks, end: Ticks, *, apart: bool) -> Ticks:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kie_notes.errors import MidiError
 from kie_notes.midi.assembly import Song, columns_of, memo_of
-from kie_notes.midi.chunks import read_chunks
+from kie_notes.midi.chunks import Chunks, read_chunks
 from kie_notes.midi.events import read_events
 from kie_notes.midi.symusic_lane import read_fast
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from kie_notes.midi.chunks import Reading
 
 #: Tracks are numbered with 16 bits.
 _MOST_PARTS: Final = 1 << 16
@@ -48,14 +50,19 @@ class Piece(NamedTuple):
 
 def read_piece(paths: list[tuple[str, Path]], *, fast: bool, pedal: bool) -> Piece:
     """Read files that are given with their tasks' ids, should they bear none: with symusic where it does (``fast``)."""
+    opened = [_opened(path) for _, path in paths]
+    sound = [chunks for _, chunks in opened if isinstance(chunks, Chunks)]
+    readings = iter(read_fast(sound) if fast else [None] * len(sound))
     files: list[File] = []
     songs: dict[int, Song] = {}
     batches: list[dict[str, NDArray[Any]]] = []
     names: dict[str, int] = {}
     waiting = 0
-    for name, path in paths:
+    for (name, path), (content, chunks) in zip(paths, opened, strict=True):
         try:
-            song, rejects = _song(name, path.read_bytes(), fast=fast, pedal=pedal)
+            if isinstance(chunks, Exception):
+                raise chunks
+            song, rejects = _song(name, content, next(readings) or read_events(chunks, pedal=pedal))
         except (MidiError, OSError) as fault:
             reason = fault.strerror if isinstance(fault, OSError) else str(fault)
             files.append(
@@ -78,9 +85,16 @@ def text(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _song(name: str, content: bytes, *, fast: bool, pedal: bool) -> tuple[Song, list[Any]]:
-    chunks = read_chunks(content)
-    reading = (read_fast(chunks) if fast else None) or read_events(chunks, pedal=pedal)
+def _opened(path: Path) -> tuple[bytes, Chunks | MidiError | OSError]:
+    try:
+        with path.open("rb", buffering=0) as file:
+            content = file.read()
+        return content, read_chunks(content)
+    except (MidiError, OSError) as fault:
+        return b"", fault
+
+
+def _song(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Any]]:
     if len(reading.parts) > _MOST_PARTS:
         raise MidiError(f"it has {len(reading.parts)} parts, and tracks are numbered up to {_MOST_PARTS - 1}")
     song, faults = memo_of(name, content, reading)

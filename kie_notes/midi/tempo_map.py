@@ -7,7 +7,7 @@ days at 480 ticks a quarter. No rounding adds up, however many tempo events ther
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -71,19 +71,14 @@ def seconds(ticks: Ticks, of: NDArray[np.intp], maps: Sequence[TempoMap]) -> Sec
         return alike
     unit = np.array([one.unit for one in maps], np.float64)
     sizes = np.array([len(one.tick) for one in maps], np.int64)
-    rate = np.fromiter((at for one in maps for at in one.rate), np.int64)
+    rate = np.fromiter(chain.from_iterable(one.rate for one in maps), np.int64)
     if len(rate) == len(maps):
         found: Seconds = ticks * rate[of] / unit[of]
         return found
-    tick = np.fromiter((at for one in maps for at in one.tick), np.int64)
-    passed = np.fromiter((at for one in maps for at in _passed(one)), np.int64)
+    tick = np.fromiter(chain.from_iterable(one.tick for one in maps), np.int64)
+    passed = np.cumsum(np.diff(tick, prepend=0) * np.append(0, rate[:-1]))
+    passed -= np.repeat(passed[np.cumsum(sizes) - sizes], sizes)
     key = (np.repeat(np.arange(len(maps)), sizes) << _TICK_BITS) | tick
     segment = np.searchsorted(key, (of << _TICK_BITS) | ticks, side="right") - 1
     sums: Ticks = (passed - tick * rate)[segment] + ticks * rate[segment]
     return sums / unit[of]
-
-
-def _passed(one: TempoMap) -> Iterable[int]:
-    """Give the sum of the rates of all ticks before each segment."""
-    lasting = zip(one.tick, one.tick[1:], one.rate, strict=False)
-    return accumulate(((until - begin) * rate for begin, until, rate in lasting), initial=0)

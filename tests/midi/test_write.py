@@ -9,6 +9,7 @@ import polars as pl
 import pretty_midi
 import pytest
 
+from kie_notes import instruments
 from kie_notes.errors import MidiError, NotesOrderError, NotesSchemaError
 from kie_notes.instruments import UnknownInstrumentWarning
 from kie_notes.midi import LOSSES_SCHEMA, WRITTEN_SCHEMA, from_midi, midi_losses, to_midi, write_midi
@@ -130,7 +131,8 @@ def test_a_name_beyond_ascii_is_shown_without_accents_and_comes_back_with_them()
     assert trip(notes)["instrument"].to_list() == ["Flûte à bec", "ピアノ"]
 
 
-def test_an_unknown_name_plays_as_program_0_and_warns():
+def test_an_unknown_name_plays_as_program_0_and_warns(monkeypatch):
+    monkeypatch.setattr(instruments, "_warned", set())  # it warns once of each name
     with pytest.warns(UnknownInstrumentWarning, match="'Nose Flute 7' is no General MIDI instrument"):
         midi = to_midi(table({"instrument": "Nose Flute 7"}))
     assert (midi.instruments[0].name, midi.instruments[0].program) == ("Nose Flute 7", 0)
