@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from kie_notes.imports import read_note_events
     from kie_notes.instruments import drum_name, instrument
+    from kie_notes.mapping import PartError, chunks, map_parts, sink_parts
     from kie_notes.midi import from_midi, midi_batches, midi_bytes, midi_losses, read_midi, to_midi, write_midi
     from kie_notes.notation import score_notes, to_musicxml, to_svg, write_musicxml
     from kie_notes.notes import (
@@ -65,6 +66,7 @@ __all__ = [
     "KieClient",
     "MirEvalNotes",
     "Order",
+    "PartError",
     "PianoRoll",
     "Recipe",
     "Record",
@@ -74,6 +76,7 @@ __all__ = [
     "augment_notes",
     "check_dataset",
     "check_notes",
+    "chunks",
     "collect",
     "detokenize",
     "drum_name",
@@ -85,6 +88,7 @@ __all__ = [
     "ingest",
     "instrument",
     "join_tasks",
+    "map_parts",
     "midi_batches",
     "midi_bytes",
     "midi_losses",
@@ -102,6 +106,7 @@ __all__ = [
     "score_notes",
     "separate",
     "settle_order",
+    "sink_parts",
     "sort_notes",
     "submit",
     "submit_pending",
@@ -122,6 +127,7 @@ __all__ += analysis.__all__
 __all__.sort(key=lambda name: (not name.isupper(), name[0].islower(), name))
 
 _HOMES = {
+    "mapping": ("PartError", "chunks", "map_parts", "sink_parts"),
     "augment": ("augment_notes", "perturb_notes"),
     "dataset": ("DatasetReport", "Recipe", "check_dataset", "export_dataset"),
     "export": (

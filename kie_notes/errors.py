@@ -22,6 +22,7 @@
     │   └── NotesOrderError        ... or one whose rows are not in canonical order
     ├── MidiError (ValueError)     notes that no MIDI file can hold, or a file that holds no notes
     ├── StoreError                 a store that cannot be opened, read or written
+    ├── PartError                  some parts could not be worked on, all others were (in kie_notes.mapping)
     └── MissingExtraError (ImportError)  an optional library is not installed
 
     ExpiryWarning (UserWarning)    a result will be gone within two days and has not come yet

@@ -35,6 +35,7 @@ ROOMS = [
     ("collect", "orders"),
     ("receiver",),
     ("analysis",),
+    ("mapping",),
     ("midi", "plots", "report", "sound"),
     ("augment", "dataset", "export", "imports", "notation"),
     ("pictures",),

@@ -12,7 +12,7 @@ from importlib import import_module
 from kie_notes.cli.shell import app, main
 
 # In the order in which --help lists them.
-_SUBJECTS = "trying", "ordering", "fetching", "showing", "reporting", "midi_files", "exporting", "keeping"
+_SUBJECTS = "trying", "ordering", "fetching", "showing", "reporting", "midi_files", "exporting", "applying", "keeping"
 for _subject in _SUBJECTS:
     import_module(f"{__name__}.{_subject}")
 
