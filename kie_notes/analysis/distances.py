@@ -78,7 +78,7 @@ def jensen_shannon(p: Values, q: Values) -> Values:
 
 def along(p: Values, q: Values, widths: Values) -> Values:
     """Give the Wasserstein-1 distance on a line whose bins are ``widths`` apart."""
-    between: Values = np.abs(np.cumsum(p - q, axis=-1)[..., :-1]) @ widths
+    between: Values = np.abs(np.cumsum(p - q, axis=-1)[..., :-1] * widths).sum(axis=-1)
     return between
 
 

@@ -132,7 +132,7 @@ def autocorrelation(found: Onsets) -> Floats:
     power = np.zeros(size // 2 + 1)
     for function in functions:
         centred = function - function.mean()
-        energy = float(centred @ centred)
+        energy = float(np.square(centred).sum())  # a dot product depends on the number of threads
         if energy > 0:
             spectrum = np.fft.rfft(centred, size)
             power += (spectrum.real**2 + spectrum.imag**2) / energy
