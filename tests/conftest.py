@@ -1,5 +1,7 @@
 """What every test may use: the packed samples, the shared ones where they are at hand, and the golden fixture."""
 
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,13 @@ def shared() -> Path:
     if not (SHARED / "samples").is_dir():
         pytest.skip("the shared samples are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def partitura():
+    """The judge partitura, loaded as if FluidSynth were missing: with it, it would fetch a soundfont from the net."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        # lark, with which it reads a format that is not used here, imports modules that Python will drop.
+        warnings.filterwarnings("ignore", "module 'sre_(parse|constants)' is deprecated", DeprecationWarning)
+        patch.setitem(sys.modules, "fluidsynth", None)
+        return pytest.importorskip("partitura")

@@ -1,6 +1,5 @@
 import csv
 import math
-import warnings
 
 import mir_eval
 import numpy as np
@@ -93,14 +92,6 @@ def test_each_task_has_its_own_notes_in_the_order_of_the_table():
 
 
 # partitura
-
-
-@pytest.fixture(scope="module")
-def partitura():
-    with warnings.catch_warnings():
-        # lark, with which it reads a format that is not used here, imports modules that Python will drop.
-        warnings.filterwarnings("ignore", "module 'sre_(parse|constants)' is deprecated", DeprecationWarning)
-        return pytest.importorskip("partitura")
 
 
 def test_partitura_takes_the_array_and_gives_the_same_notes(partitura):

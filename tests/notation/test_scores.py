@@ -109,8 +109,7 @@ def test_music21_reads_the_notes_of_a_song_where_the_table_has_them():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_partitura_reads_the_notes_of_a_song_where_the_table_has_them(tmp_path):
-    partitura = pytest.importorskip("partitura")
+def test_partitura_reads_the_notes_of_a_song_where_the_table_has_them(tmp_path, partitura):
     notes = sample(SONG)
     path = tmp_path / "song.musicxml"
     path.write_text(to_musicxml(notes, bpm=100), "utf-8")

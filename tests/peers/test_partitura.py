@@ -4,18 +4,11 @@ Left out: its Kostka-Payne profile, whose second number in minor is 0.048 where 
 printed 0.084; its tempo, which is that of the shortest steps.
 """
 
-import warnings
-
 import numpy as np
 import polars as pl
 import pytest
 
 from kie_notes.analysis import key, polyphony, polyphony_curve, silence_fraction
-
-with warnings.catch_warnings():
-    # lark, with which it reads a format that is not used here, imports modules that Python will drop.
-    warnings.filterwarnings("ignore", "module 'sre_(parse|constants)' is deprecated", DeprecationWarning)
-    partitura = pytest.importorskip("partitura")
 
 #: Steps per second. A finer grid would say the same and take longer.
 STEPS = 48
@@ -35,7 +28,7 @@ def numbered(name):
     return (KEYS[tonic.removesuffix("m")], mode == "minor" or tonic.endswith("m"))
 
 
-def test_keys_by_the_krumhansl_kessler_profile_and_the_next_best_are_partituras(pitched, by_task):
+def test_keys_by_the_krumhansl_kessler_profile_and_the_next_best_are_partituras(pitched, by_task, partitura):
     ours = {row[0]: row[1:] for row in key(pitched, method="krumhansl-kessler").rows()}
     judged = 0
     for task, notes in by_task(pitched).items():
@@ -56,7 +49,7 @@ def snapped(on_grid):
 
 
 @pytest.fixture(scope="module")
-def rolls(snapped, by_task):
+def rolls(snapped, by_task, partitura):
     """Give each task's number of pitches in every step, from 0 s to the last end of any note, drums or not."""
     # A note without length on the grid is a step long in partitura; here it does not sound.
     notes = snapped.filter((pl.col("instrument").cast(pl.String) != "Drums") & (pl.col("end") > pl.col("start")))
