@@ -22,6 +22,12 @@ _ROW = np.dtype(
     }
 )
 
+#: Bits of a second that a key must hold to be worth sorting by: with fewer, too many notes would be compared again.
+_LEAST_BITS = 10
+
+#: Bytes of a record's packed notes from which on they are read where they are; shorter ones are first joined.
+_LONG = 1 << 14
+
 
 def read_columns(records: list[Record]) -> tuple[list[Record], dict[str, NDArray[Any]]]:
     """Read the packed notes of records into columns in canonical order.
@@ -29,66 +35,76 @@ def read_columns(records: list[Record]) -> tuple[list[Record], dict[str, NDArray
     Returns
     -------
     The records, those that held an impossible note with it among their rejects; and the columns of the notes table,
-    where ``task`` is the record's position and ``instrument`` the track's, counted over all records.
+    where ``slot`` stands for task, instrument and track: the position of the note's track among those of all records.
     """
-    rows = np.frombuffer(b"".join([record.packed for record in records]), _ROW)
-    start, end, velocity = (rows[name].astype(np.float64) for name in ("start", "end", "velocity"))
-    task = np.repeat(np.arange(len(records)), [len(record.packed) // ROW for record in records])
+    records, columns = _possible(records)
+    tracks = [len(record.tracks) for record in records]
+    sizes = np.array([track.notes for record in records for track in record.tracks], np.int64)
+    slots = np.arange(len(sizes))
+    task = np.repeat(np.arange(len(records)), tracks)
+    track = slots - np.repeat(np.cumsum(tracks) - tracks, tracks)
+    columns["slot"] = np.repeat(slots.astype(np.uint32), sizes)
+    order = _canonical_order(columns, task, track, sizes)
+    columns["velocity"] = columns["velocity"].astype(np.float32)
+    return records, {name: column[order] for name, column in columns.items()}
+
+
+def without_impossible(record: Record) -> Record:
+    """Give the record with the notes whose values cannot be a note's among its rejects."""
+    return _possible([record])[0][0]
+
+
+def _possible(records: list[Record]) -> tuple[list[Record], dict[str, NDArray[Any]]]:
+    packed = [record.packed for record in records]
+    if sum(map(len, packed)) <= _LONG * len(packed):
+        packed = [b"".join(packed)]
+    rows = [np.frombuffer(one, _ROW) for one in packed]
+    pitch = np.concatenate([one["pitch"] for one in rows])
+    start, end, velocity = (
+        np.concatenate([one[name] for one in rows], dtype=np.float64) for name in ("start", "end", "velocity")
+    )
     possible = (start >= 0) & (end >= start) & (end < np.inf) & (velocity >= 0) & (velocity <= 1)
     if not possible.all():
+        task = np.repeat(np.arange(len(records)), [len(record.packed) // ROW for record in records])
         faulty = set(task[~possible].tolist())
-        return read_columns([record.sifted() if at in faulty else record for at, record in enumerate(records)])
-    pitch = rows["pitch"].copy()
-    sizes = [track.notes for record in records for track in record.tracks]
-    positions = np.fromiter((at for record in records for at in range(len(record.tracks))), np.uint16, len(sizes))
-    track = np.repeat(positions, sizes)
-    order = canonical_order(task, start, track, pitch, end, velocity)
-    return records, {
-        "task": task,
-        "instrument": np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)[order],
-        "pitch": pitch[order],
-        "start": start[order],
-        "end": end[order],
-        "velocity": velocity.astype(np.float32)[order],
-        "track": track[order],
-    }
+        return _possible([record.sifted() if at in faulty else record for at, record in enumerate(records)])
+    return records, {"pitch": pitch, "start": start, "end": end, "velocity": velocity}
 
 
-def canonical_order(
-    task: NDArray[np.int64],
-    start: NDArray[np.float64],
-    track: NDArray[np.uint16],
-    pitch: NDArray[np.uint8],
-    end: NDArray[np.float64],
-    velocity: NDArray[np.float64],
+def _canonical_order(
+    columns: dict[str, NDArray[Any]], task: NDArray[np.int64], track: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Positions that put the notes into canonical order.
+    """Positions that put the notes into canonical order; of each slot there are its task, its track and its size.
 
-    One integer holds task, start, track and pitch, the start cut to the bits that are left for it. Notes that this
-    integer could not tell apart, or put in the wrong order, are compared column by column afterwards; they are few.
+    One integer holds task, start, track, pitch and position, the start cut to the bits that are left for it, so that
+    sorting these integers sorts the positions too. Notes that their integers could not tell apart, or put in the wrong
+    order, are compared column by column afterwards; they are few.
     """
+    pitch, start, end, velocity, slot = columns.values()
     if not len(start):
         return np.arange(0)
-    of_names = int(track.max()).bit_length() + 7
-    of_start = 63 - int(task[-1]).bit_length() - of_names
+    of_row, of_track = len(start).bit_length(), int(track.max()).bit_length()
+    of_start = 63 - int(task[-1]).bit_length() - of_track - 7 - of_row
     of_seconds = int(min(start.max(), 2.0**62)).bit_length()
-    if of_start - of_seconds < 20:
-        return np.lexsort((velocity, end, pitch, track, start, task))
+    if of_start - of_seconds < _LEAST_BITS:
+        return np.lexsort((velocity, end, pitch, slot, start, task[slot]))
     key = (start * 2.0 ** (of_start - of_seconds)).astype(np.int64)
-    key |= task << of_start
-    key <<= of_names
-    key |= track.astype(np.int64) << 7
+    key <<= of_track
+    key |= np.repeat(task << (of_start + of_track) | track, sizes)
+    key <<= 7
     key |= pitch
-    order = np.argsort(key)
-    key, first = key[order], start[order]
-    wrong = (key[1:] == key[:-1]) | ((first[1:] < first[:-1]) & (task[1:] == task[:-1]))  # tasks stay where they are
+    key <<= of_row
+    key |= np.arange(len(key))
+    key.sort()
+    order = key & ((1 << of_row) - 1)
+    key >>= of_row
+    first, moment = start[order], key >> (of_track + 7)  # of a moment are a task's notes of equal bits of their starts
+    wrong = (key[1:] == key[:-1]) | ((first[1:] < first[:-1]) & (moment[1:] == moment[:-1]))
     if wrong.any():
-        moment = key >> of_names
-        edges = np.flatnonzero(moment[1:] != moment[:-1]) + 1
-        bounds = np.concatenate(([0], edges, [len(moment)]))
-        again = np.zeros(len(edges) + 1, dtype=bool)
-        again[np.searchsorted(edges, np.flatnonzero(wrong), side="right")] = True
-        doubtful = np.repeat(again, np.diff(bounds))
+        again = np.unique(moment[1:][wrong])
+        begin, stop = np.searchsorted(moment, again), np.searchsorted(moment, again, side="right")
+        doubtful = np.concatenate([np.arange(*bounds) for bounds in zip(begin, stop, strict=True)])
         some = order[doubtful]
-        order[doubtful] = some[np.lexsort([column[some] for column in (velocity, end, pitch, track, start, task)])]
+        columns_ = [column[some] for column in (velocity, end, pitch, slot, start)]
+        order[doubtful] = some[np.lexsort([*columns_, moment[doubtful]])]
     return order

@@ -6,14 +6,18 @@ import codecs
 import contextlib
 import glob
 import gzip
-import io
 import json
 import lzma
+import os
 import re
+import stat
 import zipfile
 import zlib
+from collections import deque
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -22,7 +26,11 @@ from kie_notes.api.sifting import Reject
 from kie_notes.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+
+#: Where a file is, and its name below the folder that was given, without its suffix.
+_File: TypeAlias = tuple[str, str]
 
 
 class Body(NamedTuple):
@@ -40,6 +48,7 @@ _LINES = (".jsonl", ".ndjson")
 
 #: The largest that a packed file may become; a small one can be made to fill any memory.
 _MOST_BYTES = 1 << 30
+_TOO_LARGE = f"it unpacks to more than {_MOST_BYTES} bytes"
 
 #: Finds where a value ends; what it reads is not looked at, so that no number is too long.
 _SCANNER = json.JSONDecoder(parse_float=str, parse_int=str)
@@ -58,7 +67,12 @@ _UNREADABLE = (
 )
 
 
-def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
+#: Bytes of files that another process reads at once, and those above which a file is read in this one, body by body:
+#: the records of a share are held together. Packed files count tenfold.
+_SHARE, _LARGE = 1 << 22, 1 << 24
+
+
+def read_records(paths: str | Path | Iterable[str | Path], *, workers: int = 1) -> Iterator[Record]:
     """Read the records in JSON files that somebody already has, one after the other.
 
     Parameters
@@ -67,6 +81,9 @@ def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
         A file, a folder (searched to the bottom), a glob (``"2026/*.json"``), or several of them. A file holds one
         body, a list of bodies, or (``.jsonl``, ``.ndjson``) one body a line; it may be gzipped (``.gz``) or lie in a
         ``.zip``.
+    workers
+        Above 1, so many other processes read the files, but those above 16 MB. They are started anew (``spawn``): a
+        script that asks for them stands under ``if __name__ == "__main__":``, and gains from some 100 MB on.
 
     Returns
     -------
@@ -79,6 +96,8 @@ def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
     ------
     RecordError
         If a path leads nowhere.
+    ValueError
+        If ``workers`` is below 1.
 
     Examples
     --------
@@ -88,89 +107,178 @@ def read_records(paths: str | Path | Iterable[str | Path]) -> Iterator[Record]:
     >>> [(record.task, record.state) for record in read_records(folder)]
     [('t1', 'empty')]
     """
-    return map(_record, read_bodies(paths))
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, got {workers}")
+    return map(_record, read_bodies(paths)) if workers == 1 else _in_processes(_files(paths), workers)
+
+
+def _in_processes(files: Iterator[_File], workers: int) -> Iterator[Record]:
+    """Read files in other processes, in their order; two shares a process are under way, so that none waits."""
+    from concurrent.futures import Future, ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    under_way: deque[Future[list[Record]]] = deque()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for share, size in _shares(files):
+                if size <= _LARGE:
+                    under_way.append(pool.submit(_records, share))
+                while len(under_way) > (2 * workers if size <= _LARGE else 0):
+                    yield from under_way.popleft().result()
+                if size > _LARGE:
+                    yield from map(_record, _bodies_of(share))
+            for last in under_way:
+                yield from last.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _shares(files: Iterator[_File]) -> Iterator[tuple[list[_File], int]]:
+    """Consecutive files of some megabytes, with their size; a large one stands alone."""
+    share: list[_File] = []
+    held = 0
+    for path, name in files:
+        found = _stat(path)
+        size = (found.st_size if found else 0) * (10 if path.lower().endswith((".gz", ".zip")) else 1)
+        if share and held + size > _SHARE:
+            yield share, held
+            share, held = [], 0
+        share.append((path, name))
+        held += size
+    if share:
+        yield share, held
+
+
+def _records(files: list[_File]) -> list[Record]:
+    return [_record(body) for body in _bodies_of(files)]
 
 
 def read_bodies(paths: str | Path | Iterable[str | Path]) -> Iterator[Body]:
     """Read the bodies in files as they are, each with where it stands and what to call its task if it does not say.
 
-    Takes what ``read_records`` takes, in the same order. What cannot be read comes with its ``fault``.
+    Takes what ``read_records`` takes, in the same order. What cannot be read comes with its ``fault``. One file is held
+    at a time, and of a file of lines one line.
     """
-    for path, name in _files(paths):
-        for inner, content in _contents(path):
-            source = path.joinpath(*inner.split("/")) if inner else path
-            task = "/".join([name, *inner.split("/")[:-1], _stem(source.name)]) if inner else name
-            if isinstance(content, Exception):
-                yield Body(source.as_posix(), task, b"", f"{type(content).__name__}: {content}")
-                continue
-            bodies = _split(source, content)
-            for number, one in enumerate(bodies, start=1):
-                if len(bodies) == 1:
-                    yield Body(source.as_posix(), task, one)
-                else:
-                    yield Body(f"{source.as_posix()}:{number}", f"{task}-{number}", one)
+    return _bodies_of(_files(paths))
 
 
-def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
+def _bodies_of(files: Iterable[_File]) -> Iterator[Body]:
+    for path, name in files:
+        if path.lower().endswith(".zip"):
+            yield from _members(path, name)
+        else:
+            yield from _bodies(path, name, partial(_opened, path))
+
+
+def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[_File]:
     """Files, each with its name below the folder that was given, without its suffix."""
     for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(given)
-        if path.is_dir():
-            for one in sorted(path.rglob("*")):
-                if one.name.lower().endswith(_SUFFIXES) and one.is_file():
-                    yield one, "/".join([*one.relative_to(path).parts[:-1], _stem(one.name)])
-        elif path.exists():
-            yield path, _stem(path.name)
+        path = (given if isinstance(given, Path) else Path(given)).as_posix()
+        found = _stat(path)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            yield from _below(path, "")
+        elif found is not None:
+            yield path, _stem(path.rpartition("/")[2])
         else:
-            found = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 -- an absolute pattern is one too
-            if not found:
+            matching = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 -- an absolute pattern is one too
+            if not matching:
                 raise RecordError(f"{given}: no such file or folder, and no file matches it as a pattern")
-            yield from _files(found)
+            yield from _files(matching)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    """What the system says of a path; None where nothing is."""
+    try:
+        return os.stat(path)  # noqa: PTH116 -- of a small file, a Path costs more than the reading
+    except (OSError, ValueError):
+        return None
+
+
+def _below(folder: str, above: str) -> Iterator[_File]:
+    """The files in a folder and its folders, in the order of their names; a link to a folder is not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted((one.name, one.is_dir(follow_symlinks=False)) for one in entries)
+    except PermissionError:
+        return
+    for name, is_folder in inside:
+        path = name if folder == "." else f"{folder.rstrip('/')}/{name}"
+        if is_folder:
+            yield from _below(path, f"{above}{name}/")
+        elif name.lower().endswith(_SUFFIXES) and (found := _stat(path)) and stat.S_ISREG(found.st_mode):
+            yield path, above + _stem(name)
 
 
 def _stem(name: str) -> str:
-    stem = name[:-3] if name.lower().endswith(".gz") else name
-    return Path(stem).stem
+    """A file's name without the suffixes of what it holds and of its packing."""
+    name = name[:-3] if name.lower().endswith(".gz") else name
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem and suffix else name
 
 
-def _contents(path: Path) -> Iterator[tuple[str, bytes | Exception]]:
-    """What a file holds, unpacked: for an archive, each member under its name."""
+def _members(path: str, task: str) -> Iterator[Body]:
+    """The bodies in an archive, each called by its name there."""
     try:
-        if path.suffix.lower() != ".zip":
-            yield "", _unzipped(path.name, path.read_bytes())
-            return
         with zipfile.ZipFile(path) as archive:
             for member in sorted(archive.infolist(), key=lambda one: one.filename):
                 if member.filename.lower().endswith(_SUFFIXES[:-1]):
-                    yield member.filename, _member(archive, member)
+                    *folders, name = member.filename.split("/")
+                    source, inner = Path(path, *folders, name).as_posix(), "/".join([task, *folders, _stem(name)])
+                    yield from _bodies(source, inner, partial(_member, archive, member))
     except _UNREADABLE as fault:
-        yield "", fault
+        yield _faulty(path, task, fault)
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | Exception:
+def _opened(path: str) -> IO[bytes]:
+    return open(path, "rb")  # noqa: PTH123 -- as above
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    if member.file_size > _MOST_BYTES:
+        raise OSError(_TOO_LARGE)
+    return archive.open(member)
+
+
+def _bodies(source: str, task: str, opened: Callable[[], IO[bytes]]) -> Iterator[Body]:
+    """The bodies in a file or an archive's member, numbered where they are several."""
     try:
-        if member.file_size > _MOST_BYTES:
-            raise OSError(f"it unpacks to more than {_MOST_BYTES} bytes")
-        return _unzipped(member.filename, archive.read(member))
+        with opened() as file:
+            bodies = _read(source.lower(), file)
+            first, second = next(bodies, None), next(bodies, None)
+            if first is not None and second is None:
+                yield Body(source, task, first)
+            elif first is not None and second is not None:
+                for number, one in enumerate(chain((first, second), bodies), start=1):
+                    yield Body(f"{source}:{number}", f"{task}-{number}", one)
     except _UNREADABLE as fault:
-        return fault
+        yield _faulty(source, task, fault)
 
 
-def _unzipped(name: str, content: bytes) -> bytes:
-    if not name.lower().endswith(".gz"):
-        return content
-    with gzip.open(io.BytesIO(content)) as file:
-        unpacked = file.read(_MOST_BYTES + 1)
-    if len(unpacked) > _MOST_BYTES:
-        raise OSError(f"it unpacks to more than {_MOST_BYTES} bytes")
-    return unpacked
+def _faulty(source: str, task: str, fault: Exception) -> Body:
+    return Body(source, task, b"", f"{type(fault).__name__}: {fault}")
 
 
-def _split(path: Path, content: bytes) -> list[bytes]:
+def _read(name: str, file: IO[bytes]) -> Iterator[bytes]:
     """The bodies in a file: its lines, the items of a list, or the one that it is."""
-    content = content.removeprefix(codecs.BOM_UTF8)
-    if _packed_name(path).endswith(_LINES):
-        return [line for line in content.splitlines() if line.strip()]
+    packed = name.endswith(".gz")
+    if packed:
+        name, file = name[:-3], cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+    if name.endswith(_LINES):
+        return _lines(file)
+    content = file.read(_MOST_BYTES + 1 if packed else -1)
+    if packed and len(content) > _MOST_BYTES:
+        raise OSError(_TOO_LARGE)
+    return iter(_split(content.removeprefix(codecs.BOM_UTF8)))
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file but empty ones, whatever ends them; one that is too long comes in pieces."""
+    for number, line in enumerate(iter(partial(file.readline, _MOST_BYTES), b"")):
+        text = line if number else line.removeprefix(codecs.BOM_UTF8)
+        yield from [one for one in text.splitlines() if one.strip()]
+
+
+def _split(content: bytes) -> list[bytes]:
     if content.lstrip()[:1] == b"[":
         with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
             return [bytes(one) for one in msgspec.json.decode(content, type=list[msgspec.Raw])]
@@ -192,11 +300,6 @@ def _items(text: str) -> Iterator[bytes]:
         at += 1
     if text[at:].strip() != "]":
         raise ValueError(f"expected the end of a list at {at}")
-
-
-def _packed_name(path: Path) -> str:
-    """A file's name in small letters, without the suffix of its packing."""
-    return path.name.lower().removesuffix(".gz")
 
 
 def _record(body: Body) -> Record:

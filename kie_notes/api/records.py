@@ -9,7 +9,6 @@ bad one is named. A number may be spelled as text (``"0.0364"``): the service do
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -55,7 +54,7 @@ _FLAGS: dict[str, tuple[State, str | None]] = {
 _ABOUT_THE_REQUEST = {401, 402, 405, 408, 429, 430, 433, 455, 505}
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, gc=False, frozen=True):
     """What one body says about one task.
 
     ``packed`` holds the notes whose fields can be read, track after track (see ``packing``), and ``instruments`` gives
@@ -119,6 +118,7 @@ class _Envelope(msgspec.Struct, gc=False):
 _ELSEWHERE = tuple(
     (READ - {"code", "msg"} - set(kind.__struct_fields__)).isdisjoint for kind in (_Envelope, _Data, _Result)
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLON = np.uint8(ord(":"))
 
 _decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
@@ -297,11 +297,14 @@ def _number(code: object) -> int | None:
 
 def _moment(value: object) -> datetime | None:
     """Epoch milliseconds, as number or text, or "YYYY-MM-DD HH:MM:SS", which is taken as UTC; None for no such time."""
-    moment = None
-    with contextlib.suppress(ValueError, OverflowError):
+    try:
         if isinstance(value, str) and not value.isdecimal():
             moment = datetime.fromisoformat(value)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         elif isinstance(value, int | float | str):
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(value))
-    return moment if moment and moment.year >= 2020 else None  # before the service: a 0, or seconds for milliseconds
+            moment = _EPOCH + timedelta(milliseconds=int(value))
+        else:
+            return None
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.year >= 2020 else None  # before the service: a 0, or seconds for milliseconds

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from kie_notes.columns import canonical_order
 from kie_notes.midi.chunks import Fault, Part, quantity
 from kie_notes.midi.plan import MEMO_BEGINS, Memo, velocity_of
 from kie_notes.midi.read import part_name
@@ -93,8 +92,8 @@ def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArr
 
     order = _order(task, number, sizes, start, end, pitch, velocity) if len(maps) == len(songs) else None
     if order is None:
-        found = times(start, clock), np.repeat(number, sizes), pitch, times(end, clock), velocity
-        order = canonical_order(np.repeat(task, sizes), *found)
+        begin, stop = times(start, clock), times(end, clock)
+        order = np.lexsort((velocity, stop, pitch, np.repeat(number, sizes), begin, np.repeat(task, sizes)))
         clock = clock[order]
     return {
         "task": np.repeat(task.astype(np.uint32), sizes),

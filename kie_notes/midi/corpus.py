@@ -41,7 +41,7 @@ import polars as pl
 from kie_notes.errors import MissingExtraError
 from kie_notes.midi.files import read_piece, text
 from kie_notes.midi.read import midi_files, task_name
-from kie_notes.notes import NOTES_SCHEMA, REJECTS_SCHEMA, TASKS_SCHEMA, Flattened, notes_table
+from kie_notes.notes import NOTES_SCHEMA, REJECTS_SCHEMA, TASKS_SCHEMA, Flattened
 from kie_notes.progress import bar
 
 if TYPE_CHECKING:
@@ -279,10 +279,19 @@ class _Building:
 
     def done(self) -> Flattened:
         return Flattened(
-            notes_table(self.pieces, self.names),
+            _table(self.pieces, self.names),
             pl.DataFrame(self.tasks, schema=TASKS_SCHEMA, orient="row"),
             pl.DataFrame(self.rejects, schema=REJECTS_SCHEMA, orient="row"),
         )
+
+
+def _table(pieces: list[dict[str, NDArray[Any]]], names: dict[str, list[str | None]]) -> pl.DataFrame:
+    """Make one notes table of batches, whose ``task`` and ``instrument`` count positions in ``names``."""
+    if not pieces:
+        return pl.DataFrame(schema=NOTES_SCHEMA)
+    whole = {name: np.concatenate([piece[name] for piece in pieces]) for name in NOTES_SCHEMA}
+    by_name = {name: pl.Series(values, dtype=pl.Categorical()).gather(whole[name]) for name, values in names.items()}
+    return pl.DataFrame(whole | by_name, schema=NOTES_SCHEMA)
 
 
 def _task_row(file: File) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from kie_notes.api.origins import Music, Separation, parse_music, parse_separation
 from kie_notes.api.records import Record, parse_record
-from kie_notes.columns import read_columns
+from kie_notes.columns import without_impossible
 from kie_notes.errors import RecordError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def reading(said: Record | Separation | Music, *, hint: bool = False) -> Reading
         return Reading(
             said.task, "separation", state, said.source, hint, None, *times, len(stems), 0, 0, *tail, None, stems
         )
-    (sifted,), _ = read_columns([said])  # of the notes whose values are possible
+    sifted = without_impossible(said)
     notes = sum(track.notes for track in sifted.tracks)
     rejected = sum(one.index is not None for one in sifted.rejects)
     return Reading(

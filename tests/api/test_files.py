@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -104,3 +107,59 @@ def test_a_key_that_stands_twice_is_noticed_in_a_list_too(tmp_path, other):
 def test_a_list_that_does_not_end_as_one_is_one_body_that_cannot_be_read(tmp_path, content):
     (tmp_path / "list.json").write_text(content)
     assert [record.state for record in read_records(tmp_path)] == ["unreadable"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(tmp_path, end):
+    (tmp_path / "lines.ndjson").write_bytes(end.join([json.dumps(BARE)] * 3).encode("utf-8-sig"))
+    assert ids(read_records(tmp_path)) == ["lines-1", "lines-2", "lines-3"]
+
+
+def test_the_lines_before_the_damage_of_a_packed_file_are_read(tmp_path):
+    lines = [json.dumps(BARE | {"audioId": os.urandom(20_000).hex()}) for _ in range(20)]
+    packed = gzip.compress("\n".join(lines).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    found = list(read_records(tmp_path))
+    assert {record.state for record in found[:-1]} == {"complete"}
+    assert len(found) > 5
+    assert "EOFError" in found[-1].rejects[0].reason
+
+
+def test_a_file_of_lines_is_never_held_as_a_whole(tmp_path):
+    line = json.dumps(BARE | {"audioId": "x" * 1_000_000}).encode() + b"\n"
+    with (tmp_path / "long.jsonl").open("wb") as file:
+        for _ in range(300):
+            file.write(line)
+    code = (
+        "import resource, sys; from kie_notes.api.files import read_bodies; before = resource.getrusage(0).ru_maxrss;"
+        "count = sum(1 for _ in read_bodies(sys.argv[1])); print(count, resource.getrusage(0).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    count, more = map(int, done.stdout.split())
+    assert count == 300
+    assert more * (1 if sys.platform == "darwin" else 1024) < 50_000_000
+
+
+def test_names_in_a_folder_come_in_the_order_of_their_parts(tmp_path):
+    for name in ("a/z.json", "a.json", "a-b.json", "a/b/c.json", ".hidden.json", "x..json", "A.JSON"):
+        put(tmp_path / name, BARE)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "folder.json").mkdir()
+    paths = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and "loop" not in path.parts]
+    assert [record.source for record in read_records(tmp_path)] == [path.as_posix() for path in paths]
+    assert ids(read_records(tmp_path)) == [(path.parent / path.stem).relative_to(tmp_path).as_posix() for path in paths]
+
+
+def test_several_processes_give_the_same_records_in_the_same_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("kie_notes.api.files._SHARE", 200)
+    monkeypatch.setattr("kie_notes.api.files._LARGE", 3_000)
+    for at in range(30):
+        put(tmp_path / f"{at:02}.json", BARE)
+    put(tmp_path / "10-large.json", BARE | {"audioId": "x" * 4_000})
+    (tmp_path / "15-bad.json").write_text("{")
+    assert list(read_records(tmp_path, workers=2)) == list(read_records(tmp_path))
+
+
+def test_at_least_one_process_reads(tmp_path):
+    with pytest.raises(ValueError, match="workers: expected at least 1, got 0"):
+        read_records(tmp_path, workers=0)

@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import orjson
 import polars as pl
 
-from kie_notes import Store, flatten, ingest, read_records
+from kie_notes import Store, ingest
 from tests.benchmarks.analysis import analysing
 from tests.benchmarks.corpus import write_corpus
-from tests.benchmarks.measure import cpu_seconds, table
+from tests.benchmarks.ingest import ingesting, scanning
+from tests.benchmarks.measure import cpu_seconds
 from tests.benchmarks.midi_reading import reading
 from tests.benchmarks.midi_writing import writing
-
-
-def dictionaries(paths: list[Path]) -> pl.DataFrame:
-    """The loop that people write: json.loads, a dict a note, one DataFrame."""
-    rows: list[dict[str, Any]] = []
-    for path in paths:
-        data = json.loads(path.read_bytes())["data"]
-        for track, instrument in enumerate(data["midiData"]["instruments"]):
-            rows += [
-                {"task": data["taskId"], "instrument": instrument["name"], "track": track, **note}
-                for note in instrument["notes"]
-            ]
-    return pl.DataFrame(rows)
-
-
-def loads(paths: list[Path]) -> None:
-    """Only parse, and forget each document."""
-    for path in paths:
-        orjson.loads(path.read_bytes())
-
-
-def keep(paths: list[Path]) -> list[Any]:
-    """Only parse, and hold all documents, as a table holds all notes."""
-    return [orjson.loads(path.read_bytes()) for path in paths]
-
-
-def flattening(notes: int, per_task: int, rounds: int) -> None:
-    """JSON on disk to a DataFrame, against parsing alone and against the loop that people write."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_corpus(Path(folder), notes, per_task=per_task)
-        size = sum(path.stat().st_size for path in paths)
-        count = flatten(read_records(paths)).notes.height
-        print(f"\n{count:,} notes of {len(paths)} tasks, {size / 1e6:,.0f} MB of JSON to a DataFrame; CPU")
-        spent = cpu_seconds(
-            {
-                "orjson.loads alone": lambda: loads(paths),
-                "orjson.loads alone, all documents held": lambda: keep(paths),
-                "kie_notes: flatten(read_records(...)), in canonical order": lambda: flatten(read_records(paths)),
-                "json.loads, a dict a note, pl.DataFrame": lambda: dictionaries(paths),
-            },
-            rounds,
-        )
-        print(table(spent, "orjson.loads alone", count))
 
 
 def storing(notes: int, per_task: int) -> None:
@@ -122,9 +77,10 @@ def main() -> None:
         writing(rounds=options.rounds)
         reading()
         return
-    flattening(options.notes, options.per_task, options.rounds)
-    flattening(options.notes // 5, 50, options.rounds)
+    ingesting(options.notes, options.per_task, options.rounds)
+    ingesting(options.notes // 10, 50, options.rounds)
     storing(options.notes, options.per_task)
+    scanning(options.notes)
     starting(options.rounds)
 
 

@@ -1,10 +1,9 @@
-"""Times as ratios: the candidates run in turn, round after round, so that a machine that slows down slows them all."""
+"""CPU times: the candidates run in turn, round after round, so that a machine that slows down slows them all."""
 
 from __future__ import annotations
 
 import gc
 import resource
-import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -30,13 +29,3 @@ def cpu_seconds(candidates: dict[str, Callable[[], object]], rounds: int) -> dic
 def _children() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def table(spent: dict[str, list[float]], peer: str, notes: int) -> str:
-    """The medians: nanoseconds a note, and the ratio to the peer, round by round."""
-    rows = [f"{'':58} {'ns a note':>10} {'ratio':>7} {'(least - most)':>16}"]
-    for name, seconds in spent.items():
-        ratios = [one / other for one, other in zip(seconds, spent[peer], strict=True)]
-        each = statistics.median(seconds) / notes * 1e9
-        rows.append(f"{name:58} {each:10.0f} {statistics.median(ratios):7.2f} {min(ratios):8.2f} - {max(ratios):5.2f}")
-    return "\n".join(rows)
