@@ -242,7 +242,7 @@ def _run(
         for which, table in ((False, first), (True, second))
     ]
     answer = pl.concat(sides).map_batches(work, schema=schema)
-    return answer if isinstance(first, pl.LazyFrame) else answer.collect()
+    return answer if isinstance(first, pl.LazyFrame) else answer.collect(engine="streaming")
 
 
 def _check_once(rows: pl.DataFrame, *keys: str) -> None:

@@ -107,7 +107,7 @@ def split_tasks(
     )
     divided = (pl.col("split").min() != pl.col("split").max()).over("cluster")
     answer = found.select("task", "cluster", "split", divided=divided).sort("task")
-    return answer if isinstance(tasks, pl.LazyFrame) else answer.collect()
+    return answer if isinstance(tasks, pl.LazyFrame) else answer.collect(engine="streaming")
 
 
 def _check_shares(shares: Mapping[str, float]) -> None:
