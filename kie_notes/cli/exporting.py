@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kie_notes.cli.shell import JsonOption, app, examples, existing, show
+from kie_notes.cli.shell import JsonOption, app, examples, show, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kie_notes.dataset import DatasetReport
-    from kie_notes.store import Store
 
 
 @app.command(
@@ -55,10 +54,7 @@ def export(  # noqa: PLR0913 -- one option for each thing that a recipe says
     as_json: JsonOption = False,
 ) -> None:
     """Make a data set of stored notes: Parquet in Hugging Face's layout, with splits, card and checksums."""
-    import polars as pl
-
     from kie_notes.dataset import Recipe, export_dataset
-    from kie_notes.store import Store
 
     recipe = Recipe(
         min_notes=min_notes,
@@ -71,8 +67,8 @@ def export(  # noqa: PLR0913 -- one option for each thing that a recipe says
         shard_notes=shard_notes,
     )
 
-    def run(given: Store | pl.LazyFrame) -> DatasetReport:
-        return export_dataset(
+    with source_of(source) as given:
+        made = export_dataset(
             given,
             path,
             recipe=recipe,
@@ -82,12 +78,7 @@ def export(  # noqa: PLR0913 -- one option for each thing that a recipe says
             pretty_name=title,
             previous=previous,
         )
-
-    if source.is_file():
-        _tell(run(pl.scan_parquet(source, glob=False)), as_json=as_json)
-        return
-    with Store(existing(source)) as kept:
-        _tell(run(kept), as_json=as_json)
+    _tell(made, as_json=as_json)
 
 
 @app.command("check-dataset", epilog=examples("kie-notes check-dataset my-set --json"))

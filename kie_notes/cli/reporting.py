@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kie_notes.cli.shell import DEFAULT_STORE, app, examples, existing
+from kie_notes.cli.shell import DEFAULT_STORE, app, examples, source_of
 
 
 @app.command(
@@ -29,13 +29,6 @@ def report(
     """Write one HTML page that shows and plays tasks, opens anywhere, and needs no network."""
     from kie_notes.report import write_report
 
-    if source.suffix == ".parquet" and source.is_file():
-        import polars as pl
-
-        write_report(pl.scan_parquet(source, glob=False), output, tasks=task or None, title=title)
-    else:
-        from kie_notes.store import Store
-
-        with Store(existing(source)) as kept:
-            write_report(kept, output, tasks=task or None, title=title)
+    with source_of(source) as given:
+        write_report(given, output, tasks=task or None, title=title)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)

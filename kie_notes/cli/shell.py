@@ -8,17 +8,21 @@ import math
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kie_notes.errors import AuthenticationError, CreditsError, KieNotesError
+from kie_notes.errors import AuthenticationError, CreditsError, KieNotesError, NotesSchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
 
     from kie_notes.api.client import KieClient
+    from kie_notes.store import Store
 
 
 def examples(*lines: str) -> str:
@@ -128,6 +132,25 @@ def existing(store: Path) -> Path:
     if not (store / "ledger.sqlite").is_file():
         raise typer.BadParameter(f"{store} is no store; 'fetch' and 'ingest' make one, --store or KIE_STORE names it")
     return store
+
+
+@contextmanager
+def source_of(path: Path) -> Iterator[Store | pl.LazyFrame]:
+    """Give the store at a path, or the notes table in the Parquet file there."""
+    if not path.is_file():
+        from kie_notes.store import Store
+
+        with Store(existing(path)) as kept:
+            yield kept
+        return
+    import polars as pl
+
+    notes = pl.scan_parquet(path, glob=False)
+    try:
+        notes.collect_schema()
+    except pl.exceptions.PolarsError as fault:
+        raise NotesSchemaError(f"{path}: expected a Parquet file with a notes table, got: {fault}") from fault
+    yield notes
 
 
 def show(table: pl.DataFrame, *, as_json: bool, **more: str) -> None:

@@ -83,6 +83,8 @@ def test_a_notes_table_in_a_file_is_taken_and_checked(run, songs, tmp_path):
         (["export", ".", "set"], 2, ". is no store; 'fetch' and 'ingest' make one"),
         (["export", "{songs}", "set", "--shares", "train"], 2, "--shares: expected as train=0.9,test=0.1, got 'train'"),
         (["export", "{songs}", "."], 1, "expected a new or empty folder, or an export to take the place of"),
+        (["export", "mine.txt", "set"], 1, "mine.txt: expected a Parquet file with a notes table, got: "),
+        (["report", "mine.txt"], 1, "mine.txt: expected a Parquet file with a notes table, got: "),
         (["check-dataset", "."], 1, "expected the folder of an export, but it has no export.json"),
     ],
 )
