@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from kie_notes.analysis.door import notes_helper, per_track
-from kie_notes.analysis.grouping import INSTANT, Drums, as_number, exact_sum, finish, group, keep_drums
+from kie_notes.analysis.grouping import INSTANT, Drums, as_number, exact_sum, finish_groups, group, keep_drums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ def note_durations(notes: pl.LazyFrame, *, by: str | Sequence[str] = "task", dru
             maximum_duration=values.max(),
         )
     )
-    return finish(rows, keys, order="notes", **{name: pl.col(name) for name in _STATISTICS})
+    return finish_groups(rows, keys, "notes", **{name: pl.col(name) for name in _STATISTICS})
 
 
 @notes_helper
@@ -147,7 +147,7 @@ def staccato_share(
     chosen, keys = group(keep_drums(notes, drums), by, result=("notes", "staccato_share"))
     short = pl.col("end") - pl.col("start") < threshold - INSTANT
     found = chosen.group_by(keys).agg(notes=pl.len().cast(pl.UInt32), short=short.sum())
-    return finish(found, keys, order="notes", staccato_share=pl.col("short") / pl.col("notes"))
+    return finish_groups(found, keys, "notes", staccato_share=pl.col("short") / pl.col("notes"))
 
 
 @notes_helper

@@ -39,6 +39,7 @@ from kie_notes.analysis.grouping import (
     drums_mask,
     exact_sum,
     finish,
+    finish_groups,
     group,
     keep_drums,
     share,
@@ -178,7 +179,7 @@ def drum_class_shares(notes: pl.LazyFrame, *, by: str | Sequence[str] = "task") 
     hits = {name: _hits(name) for name in DRUM_CLASSES}
     found = counts.group_by(keys).agg(drum_notes=pl.col("count").sum(), **hits)
     shares = found.with_columns(pl.col(name) / pl.col("drum_notes") for name in DRUM_CLASSES)
-    return finish(shares, keys, order="drum_notes", **_columns())
+    return finish_groups(shares, keys, "drum_notes", **_columns())
 
 
 @notes_helper
@@ -233,7 +234,7 @@ def drum_density(notes: pl.LazyFrame) -> pl.LazyFrame:
     end = pl.col("end")
     rates = [pl.when(end > 0).then(pl.col(name) / end).alias(name) for name in ("hits_per_second", *DRUM_CLASSES)]
     rows = hits.filter(pl.col("hits_per_second") > 0).with_columns(rates)
-    return finish(rows, ["task"], order="hits_per_second", **_columns())
+    return finish_groups(rows, ["task"], "hits_per_second", **_columns())
 
 
 @notes_helper

@@ -26,7 +26,7 @@ from kie_notes.analysis.grouping import (
     as_number,
     check_choice,
     exact_sum,
-    finish,
+    finish_groups,
     group,
     keep_drums,
 )
@@ -115,7 +115,7 @@ def velocity_statistics(
     rows = spread.with_columns(reason=_no_spread(pl.col("velocity_levels") == 1, pl.col("varied"))).with_columns(
         pl.when(pl.col("reason").is_null()).then(pl.col("standard_deviation", "range"))
     )
-    return finish(rows, keys, order="mean_velocity", **{name: pl.col(name) for name in result[1:]})
+    return finish_groups(rows, keys, "mean_velocity", **{name: pl.col(name) for name in result[1:]})
 
 
 @notes_helper

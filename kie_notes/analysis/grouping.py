@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+import numpy as np
 import polars as pl
 
 from kie_notes.instruments import is_drums
@@ -55,13 +56,30 @@ def keep_drums(notes: pl.LazyFrame, drums: Drums) -> pl.LazyFrame:
 
 def drums_mask() -> pl.Expr:
     """Tell percussion from pitched notes: an expression over ``instrument``, never null."""
-    return pl.col("instrument").map_batches(_are_drums, return_dtype=pl.Boolean, is_elementwise=True)
+    return _PERCUSSION
 
 
 def _are_drums(instruments: pl.Series) -> pl.Series:
     # Names are read once per batch, not once per note: ten million names as text would cost more than most answers.
-    kits = [name for name in instruments.unique() if name is not None and is_drums(name)]
-    return instruments.is_in(kits).fill_null(value=False)
+    names = instruments.gather(_one_of_each(instruments.to_physical())).to_list()
+    mask = pl.repeat(value=False, n=len(instruments), dtype=pl.Boolean, eager=True)
+    for kit in {name for name in names if name is not None and is_drums(name)}:
+        mask |= instruments.eq_missing(kit)
+    return mask
+
+
+def _one_of_each(codes: pl.Series) -> pl.Series:
+    """Give a row of each value: by a table of all values where they are small, as those of categories mostly are."""
+    values = codes.to_numpy()
+    if codes.null_count() or values.max(initial=0) > len(values):
+        return codes.arg_unique()
+    rows = np.zeros(len(values) + 1, np.uint32)
+    rows[values] = np.arange(1, len(values) + 1)
+    return pl.Series(rows[rows > 0] - 1)
+
+
+#: One object for all queries: Polars works a call of Python out once for several queries only if it is the same object.
+_PERCUSSION: Final = pl.col("instrument").map_batches(_are_drums, return_dtype=pl.Boolean, is_elementwise=True)
 
 
 def group(notes: pl.LazyFrame, by: str | Sequence[str], *, result: Collection[str]) -> tuple[pl.LazyFrame, list[str]]:
@@ -81,6 +99,13 @@ def group(notes: pl.LazyFrame, by: str | Sequence[str], *, result: Collection[st
     if keys:
         return notes, keys
     return notes.with_columns(pl.lit(0, pl.UInt8).alias(_EVERYTHING)), [_EVERYTHING]
+
+
+def finish_groups(groups: pl.LazyFrame, keys: list[str], *names: str, **columns: pl.Expr) -> pl.LazyFrame:
+    """Give groups of one row their form: keys (names as String), ``names``, ``columns``; sorted by the keys."""
+    shown = [key for key in keys if key != _EVERYTHING]
+    texts = [pl.col(key).cast(pl.String) for key in shown if key in ("task", "instrument")]
+    return groups.with_columns(texts).sort(keys).select(*shown, *names, **columns)
 
 
 def finish(rows: pl.LazyFrame, keys: list[str], *, order: str, **columns: pl.Expr) -> pl.LazyFrame:
@@ -108,6 +133,11 @@ def tally(notes: pl.LazyFrame, keys: list[str], value: pl.Expr, /, **code: pl.Ex
     others = [key for key in keys if key != "task"]
     cells = notes.group_by(*others, (task * _CODES + number).alias(_CELL)).agg(pl.col("task").first(), value)
     return cells.with_columns((pl.col(_CELL) % _CODES).cast(pl.UInt16).alias(name))
+
+
+def as_categories(rows: pl.LazyFrame, keys: Collection[str]) -> pl.LazyFrame:
+    """Make names among the keys categories: they unfold and hash for less. ``finish`` makes them names again."""
+    return rows.with_columns(pl.col(key).cast(pl.Categorical) for key in keys if key in ("task", "instrument"))
 
 
 def exact_sum(values: pl.Expr) -> pl.Expr:

@@ -31,6 +31,7 @@ from kie_notes.analysis.grouping import (
     check_choice,
     exact_sum,
     finish,
+    finish_groups,
     group,
     keep_drums,
     share,
@@ -108,7 +109,7 @@ def pitch_histogram(
     >>> pitch_histogram(notes, by=(), weight="seconds", normalize=True, drums="include").rows()
     [(36, 0.4), (60, 0.4), (72, 0.2)]
     """
-    sums, keys = _sums_by_pitch(notes, by, weight, drums, result="pitch")
+    sums, keys = _sums(notes, by, weight, drums, pitch=pl.col("pitch"))
     return finish(sums, keys, order="pitch", **_shown(weight, normalize=normalize))
 
 
@@ -177,8 +178,8 @@ def pitch_class_histogram(
     [0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5]
     """
     check_choice("order", order, Order)
-    sums, keys = _sums_by_pitch(notes, by, weight, drums, result="pitch_class")
-    classes = {str(k): pl.col(weight).filter(pl.col("pitch") % 12 == k).sum() for k in range(12)}
+    sums, keys = _sums(notes, by, weight, drums, pitch_class=pl.col("pitch") % 12)
+    classes = {str(k): pl.col(weight).filter(pl.col("pitch_class") == k).sum() for k in range(12)}
     twelve = sums.group_by(keys).agg(**classes).unpivot(list(classes), index=keys, variable_name="k", value_name=weight)
     number = pl.col("k").cast(pl.UInt8)
     rows = twelve.with_columns((number * 7 % 12 if order == "fifths" else number).alias(_PLACE), pitch_class=number)
@@ -229,15 +230,15 @@ def pitch_range(notes: pl.LazyFrame, *, by: str | Sequence[str] = "task", drums:
     chosen, keys = group(keep_drums(notes, drums), by, result=("lowest", "highest", "range"))
     ends = chosen.group_by(keys).agg(lowest=pl.col("pitch").min(), highest=pl.col("pitch").max())
     width = pl.col("highest") - pl.col("lowest")
-    return finish(ends, keys, order="lowest", highest=pl.col("highest"), range=width)
+    return finish_groups(ends, keys, "lowest", highest=pl.col("highest"), range=width)
 
 
-def _sums_by_pitch(
-    notes: pl.LazyFrame, by: str | Sequence[str], weight: Weight, drums: Drums, *, result: str
+def _sums(
+    notes: pl.LazyFrame, by: str | Sequence[str], weight: Weight, drums: Drums, /, **number: pl.Expr
 ) -> tuple[pl.LazyFrame, list[str]]:
-    """One row per group and pitch, the sum named after the weight: a count, or seconds and velocities in grains."""
+    """One row per group and number, the sum named after the weight: a count, or seconds and velocities in grains."""
     check_choice("weight", weight, Weight)
-    chosen, keys = group(keep_drums(notes, drums), by, result=("pitch", result, weight, "share"))
+    chosen, keys = group(keep_drums(notes, drums), by, result=("pitch", *number, weight, "share"))
     seconds, velocity = pl.col("end") - pl.col("start"), pl.col("velocity").cast(pl.Float64)
     value = {
         "count": pl.len(),
@@ -245,8 +246,7 @@ def _sums_by_pitch(
         "velocity": exact_sum(velocity),
         "velocity_seconds": exact_sum(velocity * seconds),
     }[weight]
-    sums = tally(chosen, keys, value.alias(weight), pitch=pl.col("pitch"))
-    return sums.with_columns(pl.col("pitch").cast(pl.UInt8)), keys
+    return tally(chosen, keys, value.alias(weight), **number).with_columns(pl.col(*number).cast(pl.UInt8)), keys
 
 
 def _shown(weight: Weight, *, normalize: bool) -> dict[str, pl.Expr]:

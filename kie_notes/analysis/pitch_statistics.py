@@ -29,7 +29,7 @@ from kie_notes.analysis.grouping import (
     check_choice,
     entropy,
     exact_sum,
-    finish,
+    finish_groups,
     group,
     keep_drums,
     tally,
@@ -102,7 +102,7 @@ def mean_pitch(
     mean = pitch.min() + _number((part * (pitch - pitch.min())).sum(), weight) / total
     squares = as_number(exact_sum(_number(part, weight) * (pitch - mean) ** 2))
     found = weights.group_by(keys).agg(mean_pitch=mean, deviation=(squares / total).sqrt())
-    return finish(found, keys, order="mean_pitch", standard_deviation=pl.col("deviation"))
+    return finish_groups(found, keys, "mean_pitch", standard_deviation=pl.col("deviation"))
 
 
 @notes_helper
@@ -153,7 +153,7 @@ def pitch_entropy(
     [('a', 1.5)]
     """
     weights, keys = _weights(notes, by, weight, drums, "pitch_entropy")
-    return finish(weights.group_by(keys).agg(pitch_entropy=_entropy(weight)), keys, order="pitch_entropy")
+    return finish_groups(weights.group_by(keys).agg(pitch_entropy=_entropy(weight)), keys, "pitch_entropy")
 
 
 @notes_helper
@@ -205,7 +205,7 @@ def pitch_class_entropy(
     [('a', 1.0)]
     """
     weights, keys = _weights(notes, by, weight, drums, "pitch_class_entropy", classes=True)
-    return finish(weights.group_by(keys).agg(pitch_class_entropy=_entropy(weight)), keys, order="pitch_class_entropy")
+    return finish_groups(weights.group_by(keys).agg(pitch_class_entropy=_entropy(weight)), keys, "pitch_class_entropy")
 
 
 @notes_helper
@@ -248,7 +248,7 @@ def pitch_count(notes: pl.LazyFrame, *, by: str | Sequence[str] = "task", drums:
     [('a', 3)]
     """
     weights, keys = _weights(notes, by, "count", drums, "pitches")
-    return finish(weights.group_by(keys).agg(pitches=pl.len().cast(pl.UInt32)), keys, order="pitches")
+    return finish_groups(weights.group_by(keys).agg(pitches=pl.len().cast(pl.UInt32)), keys, "pitches")
 
 
 @notes_helper
@@ -293,7 +293,7 @@ def pitch_class_count(
     [('a', 2)]
     """
     weights, keys = _weights(notes, by, "count", drums, "pitch_classes", classes=True)
-    return finish(weights.group_by(keys).agg(pitch_classes=pl.len().cast(pl.UInt32)), keys, order="pitch_classes")
+    return finish_groups(weights.group_by(keys).agg(pitch_classes=pl.len().cast(pl.UInt32)), keys, "pitch_classes")
 
 
 @notes_helper
@@ -368,7 +368,7 @@ def tessitura(
     lower, upper = _quantiles(weight, 0.5)
     found = weights.group_by(keys).agg(lowest=lowest, highest=highest, median=(lower.cast(pl.Float64) + upper) / 2)
     highest, width = pl.col("highest"), pl.col("highest") - pl.col("lowest")
-    return finish(found, keys, order="lowest", highest=highest, median=pl.col("median"), range=width)
+    return finish_groups(found, keys, "lowest", highest=highest, median=pl.col("median"), range=width)
 
 
 def _weights(

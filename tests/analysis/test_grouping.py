@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from kie_notes.analysis.grouping import as_number, check_choice, drums_mask, exact_sum, keep_drums
+from kie_notes.analysis.melody import interval_histogram, pitch_class_transitions
 from kie_notes.analysis.pitch import Weight, pitch_class_histogram, pitch_histogram
 
 NAMES = [
@@ -36,6 +37,22 @@ def test_drums_are_the_names_of_kits_and_no_melodic_program(table, drums, kept):
 
 def test_a_note_without_an_instrument_is_no_drum(table):
     assert of_instruments(table, [None, "Drums"]).select(drums_mask()).to_series().to_list() == [False, True]
+
+
+def test_drums_are_found_in_few_notes_and_in_many(table):
+    # Categories are numbered from the first name that the process has met: these numbers are above the notes.
+    names = pl.Series([f"name {k}" for k in range(50)] + ["Congas", "drumkit", "Drums"]).cast(pl.Categorical)
+    few = of_instruments(table, ["drumkit", "Congas"]).with_columns(instrument=names[[-2, -3]])
+    many = pl.concat([few] * 500)
+    assert few.select(drums_mask()).to_series().to_list() == [True, False]
+    assert many.select(drums_mask()).to_series().to_list() == [True, False] * 500
+
+
+def test_helpers_of_pitched_notes_that_are_asked_together_read_the_file_once(golden, tmp_path):
+    golden.write_parquet(tmp_path / "notes.parquet")
+    scan = pl.scan_parquet(tmp_path / "notes.parquet")
+    plan = pl.explain_all([pitch_class_transitions(scan), interval_histogram(scan)])
+    assert plan.count("Parquet SCAN") == 1
 
 
 def test_notes_of_no_drums_at_all_are_all_kept(table):
