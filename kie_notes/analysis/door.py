@@ -17,7 +17,7 @@ from kie_notes.errors import NotesOrderError
 from kie_notes.notes import check_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kie_notes.notes import Frame
 
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 _NOT_IN_ORDER = "notes are not in canonical order; call sort_notes(notes) first"
 
 #: Columns of the work: a stretch of rows of one task, whether its starts descend somewhere, and its tracks.
-_RUN, DESCENDS, _LANE, _TRACK_RUN = "__run", "__descends", "__lane", "__track_run"
+_RUN, DESCENDS, _LANE, TRACK_RUN = "__run", "__descends", "__lane", "__track_run"
 
 
 class Helper(Protocol[P]):
@@ -72,18 +72,30 @@ def per_track(notes: pl.LazyFrame, /, **answers: pl.Expr) -> pl.LazyFrame:
     One row per task and track (and instrument, where somebody's own frame gives one number to several), in no
     particular order: ``task``, ``instrument`` as String, ``track``, the answers. Errors are those of ``per_task``.
     """
-    used = sorted({name for answer in answers.values() for name in answer.meta.root_names()} | {"track", "instrument"})
+    return of_tracks(
+        track_rows(notes, {name for answer in answers.values() for name in answer.meta.root_names()}), **answers
+    )
+
+
+def track_rows(notes: pl.LazyFrame, columns: Iterable[str]) -> pl.LazyFrame:
+    """Lay the tracks of each task one after the other, unchecked, each numbered by ``TRACK_RUN``: for ``of_tracks``.
+
+    Columns beside the names are ``columns``. No row waits for others than those of its task.
+    """
     lane = pl.col("track").cast(pl.UInt64) * 2**32 + pl.col("instrument").to_physical().fill_null(2**32 - 1)
-    by_track = per_run(
-        notes.with_columns(lane.alias(_LANE)),
-        descends(ordered=True),
-        pl.col(_LANE).sort().rle_id(),
-        *(pl.col(name).sort_by(_LANE, maintain_order=True) for name in used),
-    ).explode(_LANE, *used)
-    run = pl.col(_RUN).cast(pl.UInt64) * 2**32 + pl.col(_LANE)
+    # One sort of a struct: of columns each would be sorted by itself.
+    row = pl.struct(_LANE, *sorted({*columns, "track", "instrument"})).sort_by(_LANE, maintain_order=True)
+    rows = per_run(notes.with_columns(lane.alias(_LANE)), descends(ordered=True), row.alias(_LANE)).explode(_LANE)
+    flat = rows.select("task", _RUN, DESCENDS, pl.col(_LANE).struct.unnest())
+    other = (pl.col(_RUN) != pl.col(_RUN).shift()) | (pl.col(_LANE) != pl.col(_LANE).shift())
+    return flat.with_columns(other.fill_null(value=True).cum_sum().rle_id().alias(TRACK_RUN)).drop(_LANE)
+
+
+def of_tracks(rows: pl.LazyFrame, /, **answers: pl.Expr) -> pl.LazyFrame:
+    """Evaluate ``answers`` over each track of ``track_rows``: what ``per_track`` gives."""
     names = pl.col("task", "instrument", "track", _RUN, DESCENDS).first()
-    tracks = by_track.with_columns(run.rle_id().alias(_TRACK_RUN)).group_by(_TRACK_RUN).agg(names, **answers)
-    return in_order(tracks.drop(_TRACK_RUN).with_columns(pl.col("instrument").cast(pl.String)))
+    tracks = rows.group_by(TRACK_RUN).agg(names, **answers)
+    return in_order(tracks.drop(TRACK_RUN).with_columns(pl.col("instrument").cast(pl.String)))
 
 
 def per_run(notes: pl.LazyFrame, /, *answers: pl.Expr, **named_answers: pl.Expr) -> pl.LazyFrame:

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Final, Literal
 import polars as pl
 
 from kie_notes.analysis.door import notes_helper, per_task, per_track
-from kie_notes.analysis.grouping import INSTANT, Drums, check_choice, finish, group, keep_drums, share, tally
+from kie_notes.analysis.grouping import (
+    INSTANT,
+    Drums,
+    as_categories,
+    check_choice,
+    finish,
+    finish_groups,
+    group,
+    keep_drums,
+    share,
+    tally,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +155,7 @@ def note_density(notes: pl.LazyFrame, *, by: str | Sequence[str] = "task", drums
     whole = pl.when(pl.col("end") > 0).then(pl.col("notes") / pl.col("end"))
     between = pl.when(pl.col("span") > INSTANT).then((pl.col("notes") - 1) / pl.col("span"))
     rows = found.with_columns(notes_per_second=whole, between=between)
-    return finish(rows, keys, order="notes_per_second", notes_per_second_of_onsets=pl.col("between"))
+    return finish_groups(rows, keys, "notes_per_second", notes_per_second_of_onsets=pl.col("between"))
 
 
 @notes_helper
@@ -258,9 +269,9 @@ def inter_onset_intervals(notes: pl.LazyFrame, *, per: Per = "task", drums: Drum
     >>> inter_onset_intervals(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 0.5, 0.5), ('a', 1.0, 0.25)]
     """
-    onsets = distinct_onsets()
-    found = answers_per(per, keep_drums(notes, drums), start=onsets.shift(1).slice(1), seconds=onsets.diff().slice(1))
-    return found.sort(PER_KEYS[per]).explode("start", "seconds")
+    found = onsets_per(per, keep_drums(notes, drums)).sort(PER_KEYS[per])
+    start = pl.col("start")
+    return found.with_columns(start.list.head(start.list.len() - 1), seconds=gaps(start)).explode("start", "seconds")
 
 
 @notes_helper
@@ -322,10 +333,10 @@ def inter_onset_histogram(
     >>> inter_onset_histogram(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 0.25, 0.5, 1), ('a', 0.5, 1.0, 2)]
     """
-    code = _octave_bin(distinct_onsets().diff().slice(1), bins_per_octave).cast(pl.UInt16)
-    intervals = answers_per(per, keep_drums(notes, drums), bin=code).explode("bin")
-    keys = PER_KEYS[per]
-    counts = intervals.group_by(*keys, "bin").agg(count=pl.len())
+    code, keys = _octave_bin(pl.col("seconds"), bins_per_octave), PER_KEYS[per]
+    found = as_categories(onsets_per(per, keep_drums(notes, drums)), keys)
+    intervals = found.select(*keys, seconds=gaps(pl.col("start"))).explode("seconds")
+    counts = tally(intervals, keys, pl.len().alias("count"), bin=code)
     table = _octave_table(counts, keys, bins_per_octave, normalize=normalize)
     return table.select(*sorted(keys, key=("task", "instrument", "track").index), pl.exclude(keys))
 
@@ -336,10 +347,20 @@ def answers_per(per: Per, notes: pl.LazyFrame, /, **answers: pl.Expr) -> pl.Lazy
     return per_task(notes, ordered=True, **answers) if per == "task" else per_track(notes, **answers)
 
 
+def onsets_per(per: Per, notes: pl.LazyFrame) -> pl.LazyFrame:
+    """List the onsets, each once, of each task or track: ``start``."""
+    return answers_per(per, notes, start=distinct_onsets())
+
+
 def distinct_onsets() -> pl.Expr:
     """Give the onsets, each once, as an answer over notes whose starts ascend."""
     start = pl.col("start")
     return start.filter((start.diff() > INSTANT).fill_null(value=True))
+
+
+def gaps(lists: pl.Expr) -> pl.Expr:
+    """Give the differences between the neighbours in each list."""
+    return lists.list.diff().list.slice(1)
 
 
 def _octave_bin(seconds: pl.Expr, bins_per_octave: int) -> pl.Expr:

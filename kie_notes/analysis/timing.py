@@ -12,7 +12,7 @@ import polars as pl
 
 from kie_notes.analysis.door import notes_helper
 from kie_notes.analysis.grouping import Drums, as_number, exact_sum, keep_drums
-from kie_notes.analysis.rhythm import PER_KEYS, Per, answers_per, distinct_onsets
+from kie_notes.analysis.rhythm import PER_KEYS, Per, gaps, onsets_per
 
 
 @notes_helper
@@ -60,7 +60,7 @@ def inter_onset_statistics(notes: pl.LazyFrame, *, per: Per = "task", drums: Dru
     >>> inter_onset_statistics(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 2, 0.375, 0.125, 0.375, 0.25, 0.5)]
     """
-    found = answers_per(per, keep_drums(notes, drums), seconds=distinct_onsets().diff().slice(1))
+    found = onsets_per(per, keep_drums(notes, drums)).select(pl.exclude("start"), seconds=gaps(pl.col("start")))
     interval, intervals = pl.element(), pl.col("seconds").list
     mean = as_number(exact_sum(interval)) / interval.len()
     variance = as_number(exact_sum((interval - mean) ** 2)) / interval.len()
@@ -126,7 +126,7 @@ def npvi(notes: pl.LazyFrame, *, per: Per = "task", drums: Drums = "include") ->
     >>> npvi(pl.DataFrame(rows, schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 3, 100.0)]
     """
-    found = answers_per(per, keep_drums(notes, drums), seconds=distinct_onsets().diff().slice(1))
+    found = onsets_per(per, keep_drums(notes, drums)).select(pl.exclude("start"), seconds=gaps(pl.col("start")))
     interval, following = pl.element(), pl.element().shift(-1)
     contrast = (interval - following).abs() / (interval + following)
     contrasts = pl.col("seconds").list.agg(as_number(exact_sum(contrast)))
