@@ -1,8 +1,6 @@
 """Which pitch classes sound when, as NumPy arrays over many tasks at once: what harmony is read from.
 
-Where an answer cannot be an expression (a path through keys or chords), it is one function over the arrays of a batch
-of whole tasks. Times in it are whole microseconds, so seconds of a pitch class are exact in any order of the notes. A
-batch has some 260,000 notes, or one task if that has more: memory is bounded however many tasks there are.
+Times are whole microseconds, so seconds of a pitch class are exact in any order of the notes.
 
 A note sounds during ``[start, end)``. The seconds of a segment are counted without unfolding notes over segments: a
 note adds one to a running count where it begins and takes one off where it ends.
@@ -10,35 +8,20 @@ note adds one to a running count where it begins and takes one off where it ends
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import polars as pl
-
-from kie_notes.analysis.door import per_task
-from kie_notes.analysis.grouping import Drums, keep_drums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from numpy.typing import NDArray
+
+    from kie_notes.analysis.batches import TaskNotes
 
 #: Microseconds in a second.
 MICROSECONDS: Final = 1_000_000
 
-#: Notes of a batch.
-_BATCH = 2**18
-
-
-class TaskNotes(NamedTuple):
-    """The notes of a batch of tasks: each note's task as a row of ``names``, and its pitch and times in seconds."""
-
-    names: pl.Series
-    task: NDArray[np.int64]
-    pitch: NDArray[np.int64]
-    start: NDArray[np.float64]
-    end: NDArray[np.float64]
+#: The pitch class of each pitch: to look it up costs a sixth of a division.
+PITCH_CLASS: Final = np.arange(128) % 12
 
 
 class Segments(NamedTuple):
@@ -51,21 +34,6 @@ class Segments(NamedTuple):
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     chroma: NDArray[np.float64]
-
-
-def over_tasks(
-    notes: pl.LazyFrame, drums: Drums, answer: Callable[[TaskNotes], pl.DataFrame], schema: pl.Schema
-) -> pl.LazyFrame:
-    """Ask ``answer`` about batches of whole tasks; its rows of ``schema`` come in no particular order.
-
-    Notes that are not in canonical order are an error, as in ``per_task``.
-    """
-    lists = per_task(keep_drums(notes, drums), pitch=pl.col("pitch"), start=pl.col("start"), end=pl.col("end"))
-
-    def answers(tasks: pl.DataFrame) -> pl.DataFrame:
-        return pl.concat([schema.to_frame(), *map(answer, _batches(tasks))])
-
-    return lists.map_batches(answers, schema=schema, streamable=True)
 
 
 def windows(notes: TaskNotes, length: int) -> Segments:
@@ -107,17 +75,6 @@ def lowest_pitch(notes: TaskNotes, segments: Segments) -> NDArray[np.int64]:
     return np.where(lowest < 128, lowest, -1)
 
 
-def _batches(tasks: pl.DataFrame) -> Iterator[TaskNotes]:
-    lengths = tasks["pitch"].list.len().to_numpy().astype(np.int64)
-    batch = np.cumsum(lengths) // _BATCH
-    edges = np.flatnonzero(np.diff(batch, prepend=-1, append=-1)).tolist()
-    for first, last in pairwise(edges):
-        some = tasks[first:last]
-        pitch, start, end = (some[name].explode().to_numpy() for name in ("pitch", "start", "end"))
-        task = np.repeat(np.arange(some.height), lengths[first:last])
-        yield TaskNotes(some["task"], task, pitch.astype(np.int64), start, end)
-
-
 def _microseconds(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.rint(seconds * MICROSECONDS).astype(np.int64)
 
@@ -142,7 +99,7 @@ def _cut(
     edges = task * width + bounds
     # Where a note starts and ends: a segment, and how far into it.
     first, last = (np.searchsorted(edges, notes.task * width + time, side="right") - 1 for time in (start, end))
-    shape, pitch_class = len(edges) * 12, notes.pitch % 12
+    shape, pitch_class = len(edges) * 12, PITCH_CLASS[notes.pitch]
     begun, ended = first * 12 + pitch_class, last * 12 + pitch_class
     sounding = np.cumsum((np.bincount(begun, minlength=shape) - np.bincount(ended, minlength=shape)).reshape(-1, 12), 0)
     length = np.diff(edges, append=edges[-1:])

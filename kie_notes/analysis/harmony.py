@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import polars as pl
 
-from kie_notes.analysis.chroma import MICROSECONDS, TaskNotes, between_onsets, lowest_pitch, over_tasks
+from kie_notes.analysis.batches import TaskNotes, over_tasks
+from kie_notes.analysis.chroma import MICROSECONDS, between_onsets, lowest_pitch
 from kie_notes.analysis.door import notes_helper
 from kie_notes.analysis.grouping import Drums, check_choice
 from kie_notes.analysis.paths import best_path, intervals

@@ -37,7 +37,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import polars as pl
 
-from kie_notes.analysis.chroma import TaskNotes, over_tasks
+from kie_notes.analysis.batches import TaskNotes, over_tasks
+from kie_notes.analysis.chroma import PITCH_CLASS
 from kie_notes.analysis.door import notes_helper
 from kie_notes.analysis.grouping import Drums, check_choice
 
@@ -193,7 +194,7 @@ KEY_PROFILE: Final = np.mean([profile_matrix(name) for name in PROFILES], axis=0
 def _sums(notes: TaskNotes, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add up the notes' weights by task and pitch class."""
     grains = np.rint(weights * (1 / _GRAIN))
-    sums = np.bincount(notes.task * 12 + notes.pitch % 12, grains, len(notes.names) * 12).reshape(-1, 12)
+    sums = np.bincount(notes.task * 12 + PITCH_CLASS[notes.pitch], grains, len(notes.names) * 12).reshape(-1, 12)
     return np.asarray(sums * _GRAIN, np.float64)
 
 

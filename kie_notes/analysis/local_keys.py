@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from kie_notes.analysis.chroma import MICROSECONDS, Segments, TaskNotes, over_tasks, windows
+from kie_notes.analysis.batches import TaskNotes, over_tasks
+from kie_notes.analysis.chroma import MICROSECONDS, Segments, windows
 from kie_notes.analysis.door import notes_helper
 from kie_notes.analysis.keys import KEY_PROFILE, KEYS, correlations
 from kie_notes.analysis.paths import best_path, intervals

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from kie_notes.analysis.chroma import MICROSECONDS, TaskNotes, over_tasks, windows
+from kie_notes.analysis.batches import TaskNotes, over_tasks
+from kie_notes.analysis.chroma import MICROSECONDS, windows
 from kie_notes.analysis.door import notes_helper
 
 if TYPE_CHECKING:

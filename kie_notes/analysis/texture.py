@@ -8,10 +8,24 @@ starts that are a microsecond apart meet (the rounding of floats is no overlap).
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
+from kie_notes.analysis.batches import TaskNotes, over_tasks
 from kie_notes.analysis.door import notes_helper, per_task, per_track
-from kie_notes.analysis.grouping import INSTANT, Drums, as_number, exact_sum, keep_drums
+from kie_notes.analysis.grouping import INSTANT, Drums, keep_drums
+from kie_notes.analysis.sweep import exact_sums, held_seconds, most_at_once, pieces, turns
+
+_POLYPHONY = pl.Schema(
+    {
+        "task": pl.String(),
+        "mean_polyphony": pl.Float64(),
+        "maximum_polyphony": pl.UInt32(),
+        "sounding_seconds": pl.Float64(),
+    }
+)
+_CURVE = pl.Schema({"task": pl.String(), "start": pl.Float64(), "end": pl.Float64(), "pitches": pl.UInt32()})
+_SECONDS = pl.Schema({"task": pl.String(), "seconds": pl.Float64()})
 
 
 @notes_helper
@@ -61,19 +75,19 @@ def polyphony(notes: pl.LazyFrame, *, drums: Drums = "exclude") -> pl.LazyFrame:
     >>> polyphony(pl.DataFrame([flute, viola, oboe], schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 1.5, 2, 3.0)]
     """
-    start, end = (pl.element().struct.field(name) for name in ("start", "end"))
-    found = _pieces(keep_drums(notes, drums), sounding_seconds()).with_columns(
-        held=pl.col("piece").list.agg(as_number(exact_sum(end - start))),
-        piece=pl.col("piece").list.eval(pl.struct(start.sort(), end.sort())),
-    )
-    over = end.search_sorted(start + INSTANT, side="right").cast(pl.Int64)
-    most = (pl.int_range(1, pl.element().len() + 1) - over).max()
-    sounds = pl.col("sounding") > INSTANT
-    return found.sort("task").select(
+    found = over_tasks(notes, drums, _most_and_mean, _POLYPHONY, sounding_seconds=sounding_seconds())
+    return found.sort("task")
+
+
+def _most_and_mean(some: TaskNotes) -> pl.DataFrame:
+    cut, sounding = pieces(some), pl.col("sounding_seconds")
+    sums = some.tasks.with_columns(held=held_seconds(cut), maximum_polyphony=most_at_once(cut))
+    sounds = sounding > INSTANT
+    return sums.select(
         "task",
-        mean_polyphony=pl.when(sounds).then(pl.col("held") / pl.col("sounding")),
-        maximum_polyphony=pl.col("piece").list.agg(most).cast(pl.UInt32),
-        sounding_seconds=pl.when(sounds).then(pl.col("sounding")).otherwise(0.0),
+        mean_polyphony=pl.when(sounds).then(pl.col("held") / sounding),
+        maximum_polyphony=pl.col("maximum_polyphony").cast(pl.UInt32),
+        sounding_seconds=pl.when(sounds).then(sounding).otherwise(0.0),
     )
 
 
@@ -120,10 +134,18 @@ def polyphony_curve(notes: pl.LazyFrame, *, drums: Drums = "exclude") -> pl.Lazy
     >>> polyphony_curve(pl.DataFrame([flute, oboe], schema=NOTES_SCHEMA, orient="row")).rows()
     [('a', 0.0, 1.0, 0), ('a', 1.0, 2.0, 1), ('a', 2.0, 3.0, 2), ('a', 3.0, 3.5, 1)]
     """
-    at, pitches = (pl.element().struct.field(name) for name in ("at", "pitches"))
-    stretches = {"start": at.head(at.len() - 1), "end": at.slice(1), "pitches": pitches.head(at.len() - 1)}
-    lists = {name: pl.col("turn").list.eval(value) for name, value in stretches.items()}
-    return _turns(notes, drums).sort("task").select("task", **lists).explode(*lists)
+    lists = pl.Schema({name: dtype if name == "task" else pl.List(dtype) for name, dtype in _CURVE.items()})
+    # Sorting tasks and then unfolding them costs a fraction of sorting rows by their names.
+    return over_tasks(notes, drums, _stretches, lists).sort("task").explode("start", "end", "pitches")
+
+
+def _stretches(some: TaskNotes) -> pl.DataFrame:
+    found = turns(pieces(some))
+    same = found.task[1:] == found.task[:-1]
+    columns = {"start": found.at[:-1][same], "end": found.at[1:][same], "pitches": found.pitches[:-1][same]}
+    rows = pl.DataFrame({"row": found.task[:-1][same], **columns}).with_columns(pl.col("pitches").cast(pl.UInt32))
+    tasks = rows.group_by(pl.col("row").set_sorted(), maintain_order=True).agg(pl.all())
+    return tasks.select(some.names.gather(tasks["row"]), pl.exclude("row"))
 
 
 @notes_helper
@@ -172,11 +194,16 @@ def polyphony_rate(notes: pl.LazyFrame, *, threshold: int = 2, drums: Drums = "e
     """
     if threshold < 1:
         raise ValueError(f"threshold: expected 1 or more pitches, got {threshold!r}")
-    at, pitches = (pl.element().struct.field(name) for name in ("at", "pitches"))
-    full = (at.shift(-1) - at).filter(pitches >= threshold)
-    seconds = pl.col("turn").list.agg(as_number(exact_sum(full)))
-    rate = _share_of_length(notes, _turns(notes, drums).select("task", seconds=seconds))
-    return rate.select("task", polyphony_rate="share")
+
+    def full(some: TaskNotes) -> pl.DataFrame:
+        found = turns(pieces(some))
+        same = found.task[1:] == found.task[:-1]
+        counted = np.where(same & (found.pitches[:-1] >= threshold), np.diff(found.at), 0.0)
+        first = np.flatnonzero(np.diff(found.task, prepend=-1))
+        return some.tasks.with_columns(seconds=exact_sums(np.append(counted, 0.0), first))
+
+    seconds = over_tasks(notes, drums, full, _SECONDS)
+    return _share_of_length(notes, seconds).select("task", polyphony_rate="share")
 
 
 @notes_helper
@@ -289,39 +316,3 @@ def _share_of_length(notes: pl.LazyFrame, sounding: pl.LazyFrame) -> pl.LazyFram
     seconds = pl.col("seconds").fill_null(0.0)
     share = pl.when(pl.col("length") > 0).then((seconds / pl.col("length")).clip(0.0, 1.0))
     return lengths.join(sounding, on="task", how="left").select("task", share=share).sort("task")
-
-
-def _turns(notes: pl.LazyFrame, drums: Drums) -> pl.LazyFrame:
-    """List, per task, when the number of pitches changes and to what, from 0 s on: ``turn``, of ``at``, ``pitches``."""
-    field, row, rows = pl.element().struct.field, pl.int_range(2 * pl.element().len() + 1), pl.element().len()
-    time = pl.lit(0.0).append(field("start")).append(field("end"))
-    change = pl.when(row == 0).then(0).when(row <= rows).then(1).otherwise(-1)
-    at, number = field("at"), field("change").cum_sum()
-    # Changes that are less than a microsecond apart are one, and what counts is the number after the last of them.
-    first, last = (at.diff() > INSTANT).fill_null(value=True), (at.shift(-1) - at > INSTANT).fill_null(value=True)
-    turned = (field("pitches") != field("pitches").shift(1)).fill_null(value=True)
-    turn = pl.col("turn").list
-    return (
-        _pieces(keep_drums(notes, drums), sounding_seconds())
-        .select("task", turn=pl.col("piece").list.eval(pl.struct(at=time, change=change)))
-        .with_columns(turn.eval(pl.element().sort_by(at)))
-        .with_columns(turn.eval(pl.struct(at=at.filter(first), pitches=number.filter(last).cast(pl.UInt32))))
-        .with_columns(turn.eval(pl.element().filter(turned)))
-    )
-
-
-def _pieces(notes: pl.LazyFrame, sounding: pl.Expr) -> pl.LazyFrame:
-    """Cut each note where the next of its pitch begins, and lengthen it to the longest before: pieces never overlap.
-
-    One row per task: ``piece``, a list of as many pairs ``start``, ``end`` as there are notes, and ``sounding``. At any
-    time, the pieces that have begun less those that have ended is the number of pitches.
-    """
-    pitch, start, end = (pl.element().struct.field(name) for name in ("pitch", "start", "end"))
-    # Pitches are laid one after the other on one axis, each as wide as the task is long, so one running maximum serves
-    # all of them. It finds the note that lasts longest; the end is that note's own, which the axis has not rounded.
-    far = end + pitch * (end.max() + 1)
-    longest = pl.when(far == far.cum_max()).then(end).forward_fill()
-    following = pl.when(pitch.shift(-1) == pitch).then(start.shift(-1))
-    piece = pl.struct(start, end=pl.min_horizontal(longest, following))
-    by_pitch = pl.struct("pitch", "start", "end").sort_by("pitch", maintain_order=True)
-    return per_task(notes, piece=by_pitch, sounding=sounding).with_columns(pl.col("piece").list.eval(piece))

@@ -3,8 +3,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kie_notes.analysis import chroma
-from kie_notes.analysis.chroma import between_onsets, lowest_pitch, over_tasks, windows
+from kie_notes.analysis.batches import over_tasks
+from kie_notes.analysis.chroma import between_onsets, lowest_pitch, windows
 
 SCHEMA = pl.Schema(
     {"task": pl.String, "start": pl.Int64, "end": pl.Int64, "chroma": pl.List(pl.Int64), "low": pl.Int64}
@@ -71,10 +71,3 @@ def test_no_note_begins_inside_a_stretch_and_silence_is_a_stretch_of_its_own(not
 def test_a_window_ends_where_the_last_note_does(table):
     notes = table([("a", "Flute", 60, 1.0, 2.0, 0.5, 0)])
     assert [row[1:3] for row in cut(notes, lambda some: windows(some, 1_000_000))] == [(1_000_000, 2_000_000)]
-
-
-def test_small_batches_give_the_same(golden, table, monkeypatch):
-    notes = pl.concat([golden.with_columns(pl.lit(name).cast(pl.Categorical).alias("task")) for name in "abcd"])
-    whole = cut(notes, between_onsets)
-    monkeypatch.setattr(chroma, "_BATCH", 200)
-    assert cut(notes, between_onsets) == whole
