@@ -156,6 +156,11 @@ def write_midi_files(folder: Path, notes: int, *, per_task: int = 5_000, seed: i
 KINDS: Final = {"json": write_corpus, "parts": write_parts, "midi": write_midi_files}
 
 
+def count(corpus: Path) -> int:
+    """Count the notes of a corpus's Parquet files."""
+    return int(pl.scan_parquet(corpus / "parts/*.parquet").select(pl.len()).collect().item())
+
+
 def main() -> None:
     """Make a corpus, in a process whose memory nobody counts: FOLDER NOTES PER_TASK KIND."""
     folder, notes, per_task, kind = sys.argv[1:]
