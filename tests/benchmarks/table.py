@@ -1,0 +1,125 @@
+"""The table: what the rounds of a measurement come to, as text and as Markdown."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.benchmarks.measure import Cost
+    from tests.benchmarks.measurements import Unit
+
+#: What stands over the columns, and below the table.
+HEADS: Final = (
+    *("", "notes", "CPU", "wall", "best peer", "peer / ours", "wall", "ours / limit", "growth", "MB"),
+    "other peers / ours",
+)
+LEGEND: Final = """\
+CPU: of all threads, ns a note (or what is said), median of the rounds; wall: on the clock. Ratios are medians of
+ratios round by round, of CPU: peer / ours above 1 means that kie_notes is faster. The limit: for JSON orjson.loads
+alone; for a part and for a scan its bytes written or read; for questions the columns that they need read from
+Parquet and added up; for MIDI symusic's dump or parse alone; for starting Python alone. Growth: of CPU a note, from
+each size to the next. MB: the peak of a process of its own.\
+"""
+
+
+class Row(NamedTuple):
+    """A measurement's figures, as text."""
+
+    cells: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def figure(cost: Cost, unit: Unit) -> float:
+    """What a measurement is about: CPU ns a note, bytes a note, CPU ms."""
+    if unit == "B":
+        return cost.value / cost.notes
+    return cost.cpu * 1e3 if unit == "ms" else cost.cpu / cost.notes * 1e9
+
+
+def ratio(ours: Sequence[Cost], others: Sequence[Cost], unit: Unit) -> float:
+    """The median over the rounds of another's figure, as so many times ours."""
+    pairs = zip(ours, others, strict=True)
+    return median(figure(other, unit) / max(figure(one, unit), 1e-9) for one, other in pairs)
+
+
+def row(
+    name: str,
+    unit: Unit,
+    sizes: Sequence[Sequence[Cost]],
+    peers: dict[str, list[Cost] | str],
+    limit: list[Cost] | str | None,
+) -> Row:
+    """Make a row of the costs of each round: ours at each size, the last of which peers and limit had, too."""
+    ours = sizes[-1]
+    suffix = "" if unit == "ns" else f" {unit}"
+    wall = median(cost.wall / (1e-3 if unit == "ms" else cost.notes * 1e-9) for cost in ours)
+    raced = {peer: ratio(ours, costs, unit) for peer, costs in peers.items() if isinstance(costs, list)}
+    best = min(raced, key=lambda peer: raced[peer], default="")
+    clock = ""
+    if best and unit != "B":
+        costs = [cost for cost in peers[best] if not isinstance(cost, str)]
+        clock = shown(
+            median(other.wall / other.notes / (one.wall / one.notes) for one, other in zip(ours, costs, strict=True))
+        )
+    growths = [
+        1 / ratio(small, large, unit) if not small else ratio(small, large, unit)
+        for small, large in zip(sizes, sizes[1:], strict=False)
+    ]
+    others = [f"{peer} {shown(raced[peer])}" for peer in sorted(raced, key=lambda peer: raced[peer]) if peer != best]
+    faults = [f"{peer}: {costs}" for peer, costs in peers.items() if isinstance(costs, str)]
+    cells = (
+        name,
+        f"{ours[0].notes:,}" if unit != "ms" else "",
+        f"{shown(median(figure(cost, unit) for cost in ours))}{suffix}",
+        f"{shown(wall)}{suffix}" if unit != "B" else "",
+        best,
+        shown(raced[best]) if best else "",
+        clock,
+        shown(1 / ratio(ours, limit, unit)) if isinstance(limit, list) else limit or "",
+        ", ".join(shown(growth) for growth in growths) if unit != "ms" else "",
+        f"{max(cost.megabytes for cost in ours):.0f}",
+        "; ".join(others + faults),
+    )
+    return Row(cells)
+
+
+def shown(number: float) -> str:
+    """Give three digits that count, but all before the point."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """Lay the table out in columns."""
+    lines = [HEADS, *(one.cells for one in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(HEADS))]
+    left = {0, 4, len(HEADS) - 1}
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if at in left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Give the table as a README shows it."""
+    lines = [HEADS, ("---",) * len(HEADS), *(one.cells for one in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machine() -> str:
+    """Name the processor, its cores, Python and Polars."""
+    names = [platform.processor() or platform.machine()]
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")] or names
+    cores = pl.thread_pool_size()
+    return f"{names[0]}, {cores} cores; Python {platform.python_version()}, Polars {pl.__version__}"
