@@ -10,7 +10,6 @@ import kie_notes as kn
 from tests.benchmarks.analysis import QUESTIONS
 from tests.benchmarks.corpus import KINDS
 from tests.benchmarks.loops import LOOPS
-from tests.benchmarks.objects import OBJECTS, first_tasks
 from tests.benchmarks.queries import PANDAS, SQL, sql
 
 #: Times are on a grid of 1/192 s; sums and means of floats differ by their rounding alone.

@@ -87,10 +87,10 @@ def measure(name: str, corpora: Corpora, sizes: Sequence[int], rounds: int, peer
                             costs.append(peers.ask(name, way, folders[at], small))
                         except GivenUpError as fault:
                             others[way] = str(fault)
-        for worker in workers:
+        for worker, costs in zip(workers, ours, strict=True):
             if worker.cap:
-                remarks.append(f"a cap of {_CAP / 2**30:.0f} GiB held; the most that the kernel counted was"
-                               f" {worker.cap.peak():.0f} MB, pages of files included")
+                kernel = f"the kernel counted {worker.cap.peak():,.0f} MB at the most, pages of files among them"
+                remarks.append(f"{costs[0].notes:,} notes under a cap of {_CAP / 2**30:.0f} GiB: {kernel}")
     limit = others.pop(LIMIT, None)
     return row(name, chosen.unit, ours, others, limit)._replace(remarks=tuple(remarks))
 
@@ -129,12 +129,13 @@ def main() -> int:
         corpora, peers = Corpora(Path(folder), options.per_task), Peers()
         stack.callback(peers.close)
         for name in names:
+            _say(name)
             try:
                 rows.append(measure(name, corpora, sizes, options.rounds, peers))
-                _say("  ".join(rows[-1].cells))
+                _say("  ".join(rows[-1].cells[1:]))
             except GivenUpError as fault:
                 failed.append(f"{name}: {fault}")
-                _say(failed[-1])
+                _say(str(fault))
     print(f"{machine()}; {options.per_task:,} notes a task, {options.rounds} rounds\n")
     print((as_markdown if options.markdown else as_text)(rows), LEGEND, sep="\n\n")
     for one in rows:

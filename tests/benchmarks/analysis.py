@@ -46,13 +46,9 @@ SIXTEEN: Final[dict[str, Question]] = {
     ),
     "pitch_range": Question(kn.pitch_range, _PITCHED, ("lowest", "highest")),
     "mean_pitch": Question(kn.mean_pitch, _PITCHED, ("mean_pitch", "standard_deviation")),
-    "note_density": Question(
-        kn.note_density, ("start", "end"), ("notes_per_second", "notes_per_second_of_onsets")
-    ),
+    "note_density": Question(kn.note_density, ("start", "end"), ("notes_per_second", "notes_per_second_of_onsets")),
     "onset_density": Question(kn.onset_density, ("start",), ("window_start", "notes_per_second")),
-    "rolling_density": Question(
-        kn.rolling_density, ("start",), ("maximum_notes_per_second", "mean_notes_per_second")
-    ),
+    "rolling_density": Question(kn.rolling_density, ("start",), ("maximum_notes_per_second", "mean_notes_per_second")),
     "sounding_density": Question(kn.sounding_density, ("start", "end"), ("window_start", "notes")),
     "polyphony": Question(kn.polyphony, _SPANNED, ("mean_polyphony", "maximum_polyphony")),
     "inter_onset_histogram": Question(kn.inter_onset_histogram, ("start",), ("bin_start", "count")),

@@ -1,4 +1,4 @@
-"""Ways in and out of files: JSON to notes, notes in Parquet, MIDI; and how long it takes to start."""
+"""Ways in and out of files: JSON to notes, notes in Parquet; and how long it takes to start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from tests.benchmarks import midi_reading, midi_writing
 from tests.benchmarks.corpus import count
-from tests.benchmarks.objects import first_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +159,10 @@ def _chunks(part: Path) -> list[tuple[int, int]]:
         for at in range(metadata.num_columns)
     ]
     return [
-        (min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset), column.total_compressed_size)
+        (
+            min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset),
+            column.total_compressed_size,
+        )
         for column in columns
         if column.path_in_schema in _TWO
     ]
@@ -195,53 +196,6 @@ def bytes_scanned(corpus: Path) -> Ready:
         return asked() - before
 
     return act, count(corpus)
-
-
-def midi_written(corpus: Path) -> Ready:
-    """Make the bytes of a MIDI file of each task of a table."""
-    from kie_notes.midi.write import midi_bytes
-
-    notes = pl.read_parquet(corpus / "parts/*.parquet")
-    return (lambda: midi_bytes(notes, progress=False)), notes.height
-
-
-def midi_written_by_pretty_midi(corpus: Path) -> Ready:
-    """Run the loop that people write, over a few tasks."""
-    notes = pl.concat(first_tasks(corpus))
-    return (lambda: midi_writing.loop(notes, None)), notes.height
-
-
-def midi_dumped(corpus: Path) -> Ready:
-    """Let symusic write what it has parsed: the limit of writing, over the first thousand files at the most."""
-    import symusic
-
-    scores = [symusic.Score(str(path)) for path in sorted((corpus / "midi").iterdir())[:1000]]
-    return (lambda: [len(score.dumps_midi()) for score in scores]), sum(score.note_num() for score in scores)
-
-
-def midi_read(corpus: Path) -> Ready:
-    """Read a folder of MIDI files."""
-    from kie_notes.midi.corpus import read_midi
-
-    return (lambda: read_midi(corpus / "midi", progress=False)), count(corpus)
-
-
-def midi_read_by_pretty_midi(corpus: Path) -> Ready:
-    """Run the loop that people write, over a few files."""
-    tasks, few = first_tasks(corpus), corpus / "few"
-    few.mkdir(exist_ok=True)
-    for path in sorted((corpus / "midi").iterdir())[: len(tasks)]:
-        if not (few / path.name).exists():
-            (few / path.name).hardlink_to(path)
-    return (lambda: midi_reading.loop(few)), sum(task.height for task in tasks)
-
-
-def midi_parsed(corpus: Path) -> Ready:
-    """Let symusic parse: the limit of reading."""
-    import symusic
-
-    paths = [str(path) for path in sorted((corpus / "midi").iterdir())]
-    return (lambda: [symusic.Score(path).tpq for path in paths]), count(corpus)
 
 
 def python(*arguments: str) -> Way:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from tests.benchmarks import files
+from tests.benchmarks import files, midi
 from tests.benchmarks.analysis import QUESTIONS, all_sixteen, asked, other_helpers, peers, read
 from tests.benchmarks.chunks import CASES, in_chunks
 from tests.benchmarks.objects import OBJECTS
@@ -83,12 +83,16 @@ def _of_analysis() -> dict[str, Measurement]:
 
 
 def _of_midi() -> dict[str, Measurement]:
-    needs = ("parts", "midi")
-    writing, reading = files.midi_written_by_pretty_midi, files.midi_read_by_pretty_midi
-    return {
-        "MIDI written": Measurement(files.midi_written, {"pretty_midi": writing}, files.midi_dumped, needs),
-        "MIDI read": Measurement(files.midi_read, {"pretty_midi": reading}, files.midi_parsed, needs),
+    writers = {"pretty_midi": midi.pretty_midi_writes, "mido": midi.mido_writes}
+    readers = {"pretty_midi": midi.pretty_midi_reads, "mido": midi.mido_reads}
+    written = Measurement(midi.written, {name: midi.written_by(loop) for name, loop in writers.items()}, midi.dumped)
+    read_ = Measurement(midi.read, {name: midi.read_by(loop) for name, loop in readers.items()}, midi.parsed)
+    rows = {
+        "MIDI written": written,
+        "MIDI read": read_,
+        "MIDI read without symusic": read_._replace(ours=midi.read_without_symusic, extra=True),
     }
+    return {name: one._replace(needs=("parts", "midi")) for name, one in rows.items()}
 
 
 def _of_starting() -> dict[str, Measurement]:

@@ -6,7 +6,7 @@ wrote, which it takes back first. Making a group takes root, or a group that was
 
 from __future__ import annotations
 
-import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -23,13 +23,11 @@ class Cap:
 
     def __init__(self, limit: int) -> None:
         version, parent = _own_group()
-        self.limit, self._peak, swap = (parent / f"kie_notes-{os.getpid()}" / name for name in _FILES[version])
-        self.folder = self.limit.parent
-        self.folder.mkdir()
+        self.folder = Path(tempfile.mkdtemp(prefix="kie_notes-", dir=parent))
+        most, self._peak, swap = (self.folder / name for name in _FILES[version])
         try:
-            if not self.limit.exists():
-                raise OSError(f"{parent}: its memory cannot be limited group by group")
-            self.limit.write_text(str(limit), "ascii")
+            most.stat()  # where the controller is not handed down, there is no such file
+            most.write_text(str(limit), "ascii")
             if swap.exists():
                 swap.write_text(str(limit if version == 1 else 0), "ascii")
         except OSError:

@@ -32,16 +32,17 @@ def first_tasks(corpus: Path) -> list[pl.DataFrame]:
     return some
 
 
-def _tracks(task: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    tracks = task.partition_by("track", "instrument", as_dict=True, maintain_order=True)
-    return [(name, track) for (_, name), track in sorted(tracks.items(), key=lambda item: item[0][0])]
+def tracks(task: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """Give the tracks of a task in their order, each with its instrument."""
+    found = task.partition_by("track", "instrument", as_dict=True, maintain_order=True)
+    return [(name, track) for (_, name), track in sorted(found.items(), key=lambda item: item[0][0])]
 
 
-def _pretty_midi(task: pl.DataFrame) -> Any:  # noqa: ANN401 -- pretty_midi has no types
+def _pretty_midi(task: pl.DataFrame) -> Any:
     import pretty_midi
 
     score = pretty_midi.PrettyMIDI()
-    for name, track in _tracks(task):
+    for name, track in tracks(task):
         part = pretty_midi.Instrument(0, is_drum=is_drums(name))
         for pitch, start, end, velocity in track.select("pitch", "start", "end", "velocity").iter_rows():
             part.notes.append(pretty_midi.Note(round(velocity * 127), pitch, start, end))
@@ -49,17 +50,17 @@ def _pretty_midi(task: pl.DataFrame) -> Any:  # noqa: ANN401 -- pretty_midi has 
     return score
 
 
-def _muspy(task: pl.DataFrame) -> Any:  # noqa: ANN401 -- muspy has no types
+def _muspy(task: pl.DataFrame) -> Any:
     import muspy
 
-    tracks = []
-    for name, track in _tracks(task):
+    parts = []
+    for name, track in tracks(task):
         steps = track.select(
             (pl.col("start") * _GRID).round().cast(pl.Int64), (pl.col("end") * _GRID).round().cast(pl.Int64), "pitch"
         )
         notes = [muspy.Note(start, pitch, end - start) for start, end, pitch in steps.iter_rows()]
-        tracks.append(muspy.Track(0, is_drum=is_drums(name), notes=notes))
-    return muspy.Music(resolution=_GRID // 2, tracks=tracks)
+        parts.append(muspy.Track(0, is_drum=is_drums(name), notes=notes))
+    return muspy.Music(resolution=_GRID // 2, tracks=parts)
 
 
 def _objects(make: Callable[[pl.DataFrame], Any], answer: Callable[[Any], Any]) -> Way:
@@ -81,7 +82,7 @@ def pretty_midi(answer: Callable[[Any], Any]) -> Way:
 def muspy(name: str) -> Way:
     """Make a way of one of muspy's metrics."""
 
-    def answer(music: Any) -> Any:  # noqa: ANN401 -- muspy has no types
+    def answer(music: Any) -> Any:
         import muspy
 
         return getattr(muspy, name)(music)

@@ -138,7 +138,7 @@ def _frame(*columns: str, drums: bool, answer: Callable[[pd.DataFrame], pd.DataF
     return ready
 
 
-def _grouped(notes: pd.DataFrame, *keys: Any) -> Any:  # noqa: ANN401 -- pandas's groups, typed by their keys
+def _grouped(notes: pd.DataFrame, *keys: Any) -> Any:
     return notes.groupby(["task", *keys], observed=True)
 
 
@@ -154,41 +154,32 @@ def _gaps(notes: pd.DataFrame) -> pd.DataFrame:
     return gaps[gaps["seconds"] > 1e-6]
 
 
+def _velocities(notes: pd.DataFrame) -> pd.DataFrame:
+    of_task = notes.astype({"velocity": float}).groupby("task", observed=True)["velocity"]
+    ends = of_task.agg(mean_velocity="mean", lowest="min", highest="max")
+    return ends.assign(standard_deviation=of_task.std(ddof=0))
+
+
 #: Data frames by question: those that pandas answers without ado.
 PANDAS: Final[dict[str, Way]] = {
     "pitch_histogram": _frame("pitch", drums=False, answer=lambda n: _grouped(n, "pitch").size().rename("count")),
     "pitch_classes_by_seconds": _frame(
         *("pitch", "start", "end"),
         drums=False,
-        answer=lambda n: _grouped(
-            n.assign(pitch_class=n["pitch"] % 12, seconds=n["end"] - n["start"]), "pitch_class"
-        )[["seconds"]].sum(),
+        answer=lambda n: _grouped(n.assign(pitch_class=n["pitch"] % 12, seconds=n["end"] - n["start"]), "pitch_class")[
+            ["seconds"]
+        ].sum(),
     ),
-    "pitch_range": _frame(
-        "pitch", drums=False, answer=lambda n: _grouped(n)["pitch"].agg(lowest="min", highest="max")
-    ),
+    "pitch_range": _frame("pitch", drums=False, answer=lambda n: _grouped(n)["pitch"].agg(lowest="min", highest="max")),
     "inter_onset_histogram": _frame(
         "start",
         drums=True,
-        answer=lambda n: (lambda gaps: _grouped(gaps, _octave(gaps["seconds"])).size().rename("count"))(_gaps(n)),
+        answer=lambda n: _grouped(gaps := _gaps(n), _octave(gaps["seconds"])).size().rename("count"),
     ),
     "duration_histogram": _frame(
         *("start", "end"),
         drums=True,
         answer=lambda n: _grouped(n, _octave(n["end"] - n["start"])).size().rename("count"),
     ),
-    "velocity_statistics": _frame(
-        "velocity",
-        drums=True,
-        answer=lambda n: (
-            n.astype({"velocity": float})
-            .groupby("task", observed=True)["velocity"]
-            .agg(
-                mean_velocity="mean",
-                standard_deviation=lambda one: one.std(ddof=0),
-                lowest="min",
-                highest="max",
-            )
-        ),
-    ),
+    "velocity_statistics": _frame("velocity", drums=True, answer=_velocities),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -68,10 +69,7 @@ def row(
         clock = shown(
             median(other.wall / other.notes / (one.wall / one.notes) for one, other in zip(ours, costs, strict=True))
         )
-    growths = [
-        1 / ratio(small, large, unit) if not small else ratio(small, large, unit)
-        for small, large in zip(sizes, sizes[1:], strict=False)
-    ]
+    growths = [ratio(small, large, unit) for small, large in pairwise(sizes)]
     others = [f"{peer} {shown(raced[peer])}" for peer in sorted(raced, key=lambda peer: raced[peer]) if peer != best]
     faults = [f"{peer}: {costs}" for peer, costs in peers.items() if isinstance(costs, str)]
     cells = (
@@ -84,7 +82,7 @@ def row(
         clock,
         shown(1 / ratio(ours, limit, unit)) if isinstance(limit, list) else limit or "",
         ", ".join(shown(growth) for growth in growths) if unit != "ms" else "",
-        f"{max(cost.megabytes for cost in ours):.0f}",
+        f"{max(cost.megabytes for cost in ours):.0f}" if unit != "ms" else "",
         "; ".join(others + faults),
     )
     return Row(cells)
