@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 
-#: Seconds after which an act is given up.
+#: Seconds of all processors after which an act is given up.
 LIMIT: Final = 900
 
 
@@ -70,8 +70,8 @@ class Worker:
         if not answer:
             ended = self._process.wait()
             raise GivenUpError(
-                f"over {LIMIT} s"
-                if ended == -signal.SIGALRM
+                f"over {LIMIT} s of CPU"
+                if ended == -signal.SIGPROF
                 else "killed, out of memory"
                 if ended == -signal.SIGKILL
                 else f"ended with {ended}"
@@ -111,14 +111,14 @@ def serve() -> None:
         if measurement != current:
             ready.clear()
             current = measurement
-        signal.alarm(LIMIT)
+        signal.setitimer(signal.ITIMER_PROF, LIMIT)
         try:
             found: Any = _answer(ready, measurement, way, *map(Path, folders))
         except ModuleNotFoundError as fault:
             found = f"{fault.name} is not installed"
         except Exception as fault:  # noqa: BLE001 -- of other people's code, and told
             found = f"{type(fault).__name__}: {fault}".splitlines()[0][:120]
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(found), file=answers, flush=True)
 
 
