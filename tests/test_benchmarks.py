@@ -131,6 +131,12 @@ def test_pretty_midi_gives_the_pitch_classes_that_the_helper_gives(corpus):
     assert np.allclose(act(), [one / one.sum() for one in seconds])
 
 
+def test_a_piano_roll_of_pretty_midi_shows_as_many_pitches_as_the_helper_counts(corpus):
+    act, _ = OBJECTS["polyphony"]["pretty_midi, a piano roll"](corpus)
+    # Its columns are 1/100 s and the times k/192 s: what meets within a column is one too many.
+    assert ours("polyphony", corpus)["maximum_polyphony"].to_list() == pytest.approx(act(), abs=1)
+
+
 @pytest.mark.parametrize("reads", [mido_reads, pretty_midi_reads])
 def test_a_loop_reads_the_notes_of_a_midi_file_that_the_library_reads(reads, corpus):
     path = min((corpus / "midi").iterdir())
