@@ -70,6 +70,7 @@ def row(
             median(other.wall / other.notes / (one.wall / one.notes) for one, other in zip(ours, costs, strict=True))
         )
     growths = [ratio(small, large, unit) for small, large in pairwise(sizes)]
+    least = ratio(ours, limit, unit) if isinstance(limit, list) else 0.0  # also where a clock does not see so little
     others = [f"{peer} {shown(raced[peer])}" for peer in sorted(raced, key=lambda peer: raced[peer]) if peer != best]
     faults = [f"{peer}: {costs}" for peer, costs in peers.items() if isinstance(costs, str)]
     cells = (
@@ -80,7 +81,7 @@ def row(
         best,
         shown(raced[best]) if best else "",
         clock,
-        shown(1 / ratio(ours, limit, unit)) if isinstance(limit, list) else limit or "",
+        limit if isinstance(limit, str) else shown(1 / least) if least else "",
         ", ".join(shown(growth) for growth in growths) if unit != "ms" else "",
         f"{max(cost.megabytes for cost in ours):.0f}" if unit != "ms" else "",
         "; ".join(others + faults),
