@@ -53,12 +53,15 @@ class Peers:
     def __init__(self) -> None:
         self._worker = Worker()
 
-    def ask(self, measurement: str, way: str, corpus: Path, small: Path) -> Cost:
-        """Let a peer act once."""
+    def ask(self, measurement: str, way: str, corpus: Path, small: Path) -> Cost | str:
+        """Let a peer act once, and give what it cost, or why it did not."""
         if not self._worker.alive():
             self.close()
             self._worker = Worker()
-        return self._worker.ask(measurement, way, corpus, small)
+        try:
+            return self._worker.ask(measurement, way, corpus, small)
+        except GivenUpError as fault:
+            return str(fault)
 
     def close(self) -> None:
         """End the process."""
@@ -76,17 +79,13 @@ def measure(name: str, corpora: Corpora, sizes: Sequence[int], rounds: int, peer
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(capped=chosen.capped, remarks=remarks)) for _ in sizes]
         for _ in range(rounds):
-            # The largest size first, then those who are compared with it, then the sizes that growth is read off.
-            for at in reversed(range(len(sizes))):
-                ours[at].append(workers[at].ask(name, HERE, folders[at], small))
-                if at < len(sizes) - 1:
-                    continue
-                for way, costs in others.items():
-                    if isinstance(costs, list):
-                        try:
-                            costs.append(peers.ask(name, way, folders[at], small))
-                        except GivenUpError as fault:
-                            others[way] = str(fault)
+            ours[-1].append(workers[-1].ask(name, HERE, folders[-1], small))
+            for way, costs in others.items():
+                if isinstance(costs, list):
+                    found = peers.ask(name, way, folders[-1], small)
+                    others[way] = found if isinstance(found, str) else [*costs, found]
+            for at, folder in enumerate(folders[:-1]):
+                ours[at].append(workers[at].ask(name, HERE, folder, small))
         for worker, costs in zip(workers, ours, strict=True):
             if worker.cap:
                 kernel = f"the kernel counted {worker.cap.peak():,.0f} MB at the most, pages of files among them"

@@ -136,7 +136,7 @@ def write_parts(folder: Path, notes: int, *, per_task: int = 5_000, seed: int = 
     """Write the notes of the same records as Parquet, part by part, as a store writes its own."""
     from kie_notes.store.parts import write_part
 
-    paths = []
+    paths: list[Path] = []
     for names, tracks in pieces(notes, per_task, seed):
         paths.append(folder / f"part-{len(paths):06}.parquet")
         write_part(table(names, tracks), paths[-1], folder.parent / "tmp")

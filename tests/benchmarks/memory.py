@@ -48,9 +48,10 @@ def _own_group() -> tuple[int, Path]:
     """Give the version of the memory controller, and the group of it that this process is in."""
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines()]
     mounts = {1: Path("/sys/fs/cgroup/memory"), 2: Path("/sys/fs/cgroup")}
-    for version, chosen in ((1, lambda names: "memory" in names.split(",")), (2, lambda names: not names)):
+    for version in (1, 2):
         for _, names, path in lines:
             group = mounts[version] / path.lstrip("/")
-            if chosen(names) and (group / "cgroup.procs").exists():
+            right = "memory" in names.split(",") if version == 1 else not names
+            if right and (group / "cgroup.procs").exists():
                 return version, group
     raise OSError("no control group of memory is mounted at /sys/fs/cgroup")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.benchmarks.measure import Cost
     from tests.benchmarks.measurements import Unit
@@ -39,15 +40,21 @@ class Row(NamedTuple):
 
 def figure(cost: Cost, unit: Unit) -> float:
     """What a measurement is about: CPU ns a note, bytes a note, CPU ms."""
-    if unit == "B":
-        return cost.value / cost.notes
-    return cost.cpu * 1e3 if unit == "ms" else cost.cpu / cost.notes * 1e9
+    return cost.value / cost.notes if unit == "B" else _time(cost.cpu, cost, unit)
 
 
-def ratio(ours: Sequence[Cost], others: Sequence[Cost], unit: Unit) -> float:
+def clock(cost: Cost, unit: Unit) -> float:
+    """The same of the time on the clock."""
+    return _time(cost.wall, cost, unit)
+
+
+def _time(seconds: float, cost: Cost, unit: Unit) -> float:
+    return seconds * 1e3 if unit == "ms" else seconds / cost.notes * 1e9
+
+
+def ratio(ours: Sequence[Cost], others: Sequence[Cost], of: Callable[[Cost], float]) -> float:
     """The median over the rounds of another's figure, as so many times ours."""
-    pairs = zip(ours, others, strict=True)
-    return median(figure(other, unit) / max(figure(one, unit), 1e-9) for one, other in pairs)
+    return median(of(other) / max(of(one), 1e-9) for one, other in zip(ours, others, strict=True))
 
 
 def row(
@@ -58,33 +65,27 @@ def row(
     limit: list[Cost] | str | None,
 ) -> Row:
     """Make a row of the costs of each round: ours at each size, the last of which peers and limit had, too."""
-    ours = sizes[-1]
+    ours, of, on_clock = sizes[-1], partial(figure, unit=unit), partial(clock, unit=unit)
     suffix = "" if unit == "ns" else f" {unit}"
-    wall = median(cost.wall / (1e-3 if unit == "ms" else cost.notes * 1e-9) for cost in ours)
-    raced = {peer: ratio(ours, costs, unit) for peer, costs in peers.items() if isinstance(costs, list)}
-    best = min(raced, key=lambda peer: raced[peer], default="")
-    clock = ""
-    if best and unit != "B":
-        costs = [cost for cost in peers[best] if not isinstance(cost, str)]
-        clock = shown(
-            median(other.wall / other.notes / (one.wall / one.notes) for one, other in zip(ours, costs, strict=True))
-        )
-    growths = [ratio(small, large, unit) for small, large in pairwise(sizes)]
-    least = ratio(ours, limit, unit) if isinstance(limit, list) else 0.0  # also where a clock does not see so little
-    others = [f"{peer} {shown(raced[peer])}" for peer in sorted(raced, key=lambda peer: raced[peer]) if peer != best]
-    faults = [f"{peer}: {costs}" for peer, costs in peers.items() if isinstance(costs, str)]
+    there = {peer: costs for peer, costs in peers.items() if isinstance(costs, list)}
+    raced = {peer: ratio(ours, costs, of) for peer, costs in there.items()}
+    best, *others = sorted(raced, key=lambda peer: raced[peer]) or [""]
+    least = ratio(ours, limit, of) if isinstance(limit, list) else 0.0  # also where a clock does not see so little
+    told = [f"{peer} {shown(raced[peer])}" for peer in others]
+    told += [f"{peer}: {costs}" for peer, costs in peers.items() if isinstance(costs, str)]
+    growths = [ratio(small, large, of) for small, large in pairwise(sizes)]
     cells = (
         name,
         f"{ours[0].notes:,}" if unit != "ms" else "",
-        f"{shown(median(figure(cost, unit) for cost in ours))}{suffix}",
-        f"{shown(wall)}{suffix}" if unit != "B" else "",
+        f"{shown(median(map(of, ours)))}{suffix}",
+        f"{shown(median(map(on_clock, ours)))}{suffix}" if unit != "B" else "",
         best,
         shown(raced[best]) if best else "",
-        clock,
+        shown(ratio(ours, there[best], on_clock)) if best and unit != "B" else "",
         limit if isinstance(limit, str) else shown(1 / least) if least else "",
-        ", ".join(shown(growth) for growth in growths) if unit != "ms" else "",
+        ", ".join(map(shown, growths)) if unit != "ms" else "",
         f"{max(cost.megabytes for cost in ours):.0f}" if unit != "ms" else "",
-        "; ".join(others + faults),
+        "; ".join(told),
     )
     return Row(cells)
 
