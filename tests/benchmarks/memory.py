@@ -50,8 +50,9 @@ def _own_group() -> tuple[int, Path]:
     mounts = {1: Path("/sys/fs/cgroup/memory"), 2: Path("/sys/fs/cgroup")}
     for version in (1, 2):
         for _, names, path in lines:
-            group = mounts[version] / path.lstrip("/")
             right = "memory" in names.split(",") if version == 1 else not names
-            if right and (group / "cgroup.procs").exists():
-                return version, group
+            # In a container, what is mounted may be the own group itself, whatever its name is outside.
+            for group in (mounts[version] / path.lstrip("/"), mounts[version]):
+                if right and (group / "cgroup.procs").exists():
+                    return version, group
     raise OSError("no control group of memory is mounted at /sys/fs/cgroup")
