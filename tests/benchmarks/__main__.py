@@ -111,7 +111,7 @@ def main() -> int:
     """Read the options, measure, print; gives 1 where something did not work."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--notes", type=int, nargs="+", default=[1_000_000, 10_000_000], help="sizes of the corpora")
-    parser.add_argument("--per-task", type=int, default=5_250, help="notes in a task (default: 5_250)")
+    parser.add_argument("--per-task", type=int, nargs="+", default=[5_250], help="notes in a task; a table for each")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds (default: 5)")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="PATTERN", help="names of rows; '*' adds all helpers without a peer"
@@ -121,28 +121,33 @@ def main() -> int:
     names = choose(options.only)
     if not names:
         parser.error(f"--only: nothing matches; there are {', '.join(MEASUREMENTS)}")
-    sizes = sorted(set(options.notes))
-    rows: list[Row] = []
     failed: list[str] = []
+    for per_task in options.per_task:
+        rows = _rows(names, sorted(set(options.notes)), per_task, options.rounds, failed)
+        print(f"\n{machine()}; {per_task:,} notes a task, {options.rounds} rounds\n")
+        print((as_markdown if options.markdown else as_text)(rows), flush=True)
+        for one in rows:
+            for remark in one.remarks:
+                print(f"\n{one.cells[0]}: {remark}")
+    print("", LEGEND, *failed, sep="\n")
+    return 1 if failed else 0
+
+
+def _rows(names: Sequence[str], sizes: Sequence[int], per_task: int, rounds: int, failed: list[str]) -> list[Row]:
+    """Measure one after the other; what did not work is added to ``failed``."""
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        corpora, peers = Corpora(Path(folder), options.per_task), Peers()
+        corpora, peers = Corpora(Path(folder), per_task), Peers()
         stack.callback(peers.close)
         for name in names:
             _say(name)
             try:
-                rows.append(measure(name, corpora, sizes, options.rounds, peers))
+                rows.append(measure(name, corpora, sizes, rounds, peers))
                 _say("  ".join(rows[-1].cells[1:]))
             except GivenUpError as fault:
-                failed.append(f"{name}: {fault}")
-                _say(str(fault))
-    print(f"{machine()}; {options.per_task:,} notes a task, {options.rounds} rounds\n")
-    print((as_markdown if options.markdown else as_text)(rows), LEGEND, sep="\n\n")
-    for one in rows:
-        for remark in one.remarks:
-            print(f"{one.cells[0]}: {remark}")
-    if failed:
-        print("failed:", *failed, sep="\n")
-    return 1 if failed else 0
+                failed.append(f"{name}, {per_task:,} notes a task, failed: {fault}")
+                _say(failed[-1])
+    return rows
 
 
 if __name__ == "__main__":
