@@ -120,34 +120,40 @@ def tempo(
 
 
 def _tempi(tasks: pl.DataFrame, *, candidates: int, slowest: float, fastest: float) -> pl.DataFrame:
-    names: list[str] = []
-    ranks: list[int] = []
-    tempi: list[float] = []
-    confidences: list[float] = []
-    for task, found in onsets(tasks):
-        if len(found.time) < 2:
-            continue
+    tables = [_SCHEMA.to_frame()]
+    for found in onsets(tasks):
         correlation = autocorrelation(found)
-        best, confidence = (found[:candidates] for found in peaks(salience(found, correlation), slowest, fastest))
-        names += [task] * len(best)
-        ranks += range(1, len(best) + 1)
-        tempi += (60 / refined(PERIODS[best], correlation)).tolist()
-        confidences += confidence.tolist()
-    return pl.DataFrame([names, ranks, tempi, confidences], schema=_SCHEMA)
+        task, period, confidence = peaks(salience(found, correlation), slowest, fastest, candidates)
+        rank = np.arange(len(task)) - np.searchsorted(task, task) + 1
+        bpm = 60 / refined(task, PERIODS[period], correlation)
+        tables.append(pl.DataFrame(dict(zip(_SCHEMA, (found.names[task], rank, bpm, confidence), strict=True)), schema=_SCHEMA))
+    return pl.concat(tables)
 
 
-def peaks(salient: Floats, slowest: float, fastest: float) -> tuple[NDArray[np.int64], Floats]:
-    """Give the candidate periods, as positions in ``PERIODS``, and their confidences, the best first."""
+def peaks(
+    salient: Floats, slowest: float, fastest: float, candidates: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Give the best candidates of each row: its number, their positions in ``PERIODS`` and confidences, in order."""
     inside = np.abs(2 * PERIODS - 60 / slowest - 60 / fastest) <= 60 / slowest - 60 / fastest + 1e-9
     if not inside.any():  # a range narrower than the steps of the periods
         inside[np.abs(PERIODS - 120 / (slowest + fastest)).argmin()] = True
-    padded = np.concatenate([[-np.inf], np.where(inside, salient, -np.inf), [-np.inf]])
-    tops = np.flatnonzero(inside & (salient >= padded[:-2]) & (salient > padded[2:]))
-    free = np.ones(len(salient), np.bool_)
-    chosen: list[int] = []
-    for k in tops[np.argsort(-salient[tops], kind="stable")].tolist():
-        if free[k]:
-            chosen.append(k)
-            free[max(0, k - _APART) : k + _APART + 1] = False
-    weight = np.exp(_SHARPNESS * (salient[chosen] - salient[chosen[0]]))
-    return np.array(chosen), weight / weight.sum()
+    rows = np.arange(len(salient))
+    padded = np.full((len(rows), len(PERIODS) + 2 * _APART), -np.inf)
+    middle = padded[:, _APART:-_APART]
+    middle[:, inside] = salient[:, inside]
+    tops = (middle >= padded[:, _APART - 1 : -_APART - 1]) & (middle > padded[:, _APART + 1 : 1 - _APART or None])
+    middle[~tops] = -np.inf
+    chosen, height = [], []
+    near = np.arange(2 * _APART + 1)
+    while True:
+        best = middle.argmax(axis=1)
+        value = middle[rows, best]
+        if not (value > -np.inf).any():
+            break
+        chosen.append(best)
+        height.append(value)
+        padded[rows[:, None], best[:, None] + near] = -np.inf
+    weight = np.exp(_SHARPNESS * (np.array(height) - height[0]))
+    weight /= np.cumsum(weight, axis=0)[-1]
+    shown = np.isfinite(height[:candidates]).T
+    return np.nonzero(shown)[0], np.array(chosen[:candidates]).T[shown], weight[:candidates].T[shown]
