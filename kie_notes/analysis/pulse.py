@@ -52,13 +52,12 @@ FRAMES: Final = 32
 _SMEAR: Final = 2
 
 #: A period is refined to the best of these multiples of it, by its first multiples together.
-_NEAR: Final = np.linspace(0.985, 1.015, 25)
+_NEAR: Final = np.linspace(0.985, 1.015, 13)
 _MULTIPLES: Final = 8
 
 #: Lags at which strength is correlated with itself, and frames of the blocks that this is done by: no lag is longer.
 _LAGS: Final = math.ceil(_MULTIPLES * PERIODS[-1] * _NEAR[-1] * FRAMES) + 2
 _BLOCK: Final = 576
-_SIGNS: Final = np.where(np.arange(_BLOCK + 1) % 2, -1.0, 1.0)
 
 #: Multiples of a period at which the onsets of metrical music come again (the levels of a duple hierarchy), and what
 #: their correlations count: that between beats there are onsets is less sure than that there are on beats.
@@ -150,12 +149,13 @@ def _onsets(names, begins, start, length, pitch, velocity) -> Onsets:
     new = np.empty(len(start), np.bool_)
     np.greater(np.diff(start), INSTANT, out=new[1:])
     new[begins] = True
-    seconds = start[new]
-    onset = np.cumsum(new) - 1
-    edges = np.append(onset[begins], len(seconds))
+    first = np.flatnonzero(new)
+    seconds = start[first]
+    edges = np.append(np.searchsorted(first, begins), len(first))
+    onset = np.cumsum(new)  # from 1 on
     loud, accent = np.maximum(velocity, np.float32(1 / 127)), _accents(length, pitch)
     accent *= loud
-    plain, accented = (_shares(np.bincount(onset, _whole(weight)), edges) for weight in (loud, accent))
+    plain, accented = (_shares(np.bincount(onset, _whole(weight))[1:], edges) for weight in (loud, accent))
     return Onsets(names, edges, seconds, _closed_up(seconds, edges), plain, accented)
 
 
@@ -209,11 +209,15 @@ def strength(found: Onsets, frames: Floats | float, sizes: Whole, smear: int, ac
     left += np.repeat(begins, number)
     weight = found.plain * (1 - accented) + found.accented * accented
     late = weight * place
-    whole = int(sizes.sum())
-    struck = np.bincount(left, weight - late, whole)
-    struck[1:] += np.bincount(left, late, whole)[:-1]
+    weight -= late
+    struck = np.bincount(left, weight, sizes.sum())
+    left += 1
+    struck += np.bincount(left, late, len(struck))
+    before = np.empty_like(struck)
     for _ in range(smear):
-        struck[1:] += struck[:-1]
+        struck, before = before, struck
+        struck[0] = before[0]
+        np.add(before[1:], before[:-1], out=struck[1:])
     return np.sqrt(struck, out=struck)
 
 
@@ -227,21 +231,25 @@ def autocorrelation(found: Onsets) -> Floats:
 
 def _correlated(found: Onsets, used: Whole, blocks: Whole) -> Floats:
     """The spectrum of a block, of which half is silence, times that of the block and the next, summed over a task."""
-    first = np.cumsum(blocks) - blocks
+    stop = np.cumsum(blocks)
     function = strength(found, FRAMES, blocks * _BLOCK, _SMEAR, 0.5)
-    total = np.add.reduceat(function, first * _BLOCK)
-    for begin, end, size, mean in zip((first*_BLOCK).tolist(), used.tolist(), (blocks*_BLOCK).tolist(), (total / used).tolist(), strict=True):
-        function[begin: begin + end] -= mean
-    spectrum = np.fft.rfft(function.reshape(-1, _BLOCK), 2 * _BLOCK)
+    begins = (stop - blocks) * _BLOCK
+    total = np.add.reduceat(function, begins)
+    for begin, end, mean in zip(begins.tolist(), (begins + used).tolist(), (total / used).tolist(), strict=True):
+        function[begin:end] -= mean
+    # A ring of two blocks, every other block of a task on its second half: so the next block follows on any block.
+    ring, block = np.zeros((stop[-1], 2 * _BLOCK)), function.reshape(-1, _BLOCK)
+    second = (np.arange(stop[-1]) - np.repeat(stop - blocks, blocks)) % 2 == 1
+    ring[~second, :_BLOCK], ring[second, _BLOCK:] = block[~second], block[second]
+    spectrum = np.fft.rfft(ring)
     both = spectrum.copy()
-    # What comes half a transform later has the other sign at odd frequencies.
-    both[:-1] += spectrum[1:] * _SIGNS
-    last = first + blocks - 1
-    both[last] = spectrum[last]
+    both[:-1] += spectrum[1:]
+    both[stop - 1] = spectrum[stop - 1]
     both *= np.conj(spectrum, out=spectrum)
-    power = np.array([both[a: a+n].sum(axis=0) for a, n in zip(first.tolist(), blocks.tolist())])
+    power = np.array([task.sum(axis=0) for task in np.split(both, stop[:-1])])
     energy = 2**_SMEAR - total * total / used
-    return np.fft.irfft(power, 2 * _BLOCK)[:, :_LAGS] / energy[:, None]
+    correlation: Floats = np.fft.irfft(power)[:, :_LAGS] / energy[:, None]
+    return correlation
 
 
 def _parabola(place: Floats) -> tuple[Whole, tuple[Floats, Floats, Floats]]:
@@ -258,13 +266,14 @@ def salience(found: Onsets, correlation: Floats) -> Floats:
     step[found.edges[:-1]] = True
     rate = np.add.reduceat(step, found.edges[:-1], dtype=np.int64) / np.maximum(found.last, 0.5)
     filled = (np.log2(rate) - _ONSETS_A_BEAT)[:, None] + np.log2(PERIODS)
-    result: Floats = -0.5 * (np.log2(PERIODS / _PREFERRED) / _SPREAD) ** 2 - _ONSETS_WEIGHT * filled**2
-    like = np.maximum(correlation, 0)
+    preferred = -0.5 * (np.log2(PERIODS / _PREFERRED) / _SPREAD) ** 2
+    repeated = np.zeros((len(PERIODS), len(rate)))
+    like = np.ascontiguousarray(np.maximum(correlation, 0).T)
     for level, counted in _LEVELS:
         middle, parabola = _parabola(PERIODS * (level * FRAMES))
         for side, weight in zip((-1, 0, 1), parabola, strict=True):
-            result += like[:, middle + side] * (weight * counted)
-    return result
+            repeated += like[middle + side] * (weight * counted)[:, None]
+    return preferred - _ONSETS_WEIGHT * filled**2 + repeated.T
 
 
 def refined(rows: Whole, periods: Floats, correlation: Floats) -> Floats:
@@ -280,7 +289,7 @@ def refined(rows: Whole, periods: Floats, correlation: Floats) -> Floats:
         middle, parabola = _parabola(near * (multiple * FRAMES))
         middle += begins
         for side, weight in zip((-1, 0, 1), parabola, strict=True):
-            value += flat[middle + side] * weight
+            value += flat.take(middle + side, mode="clip") * weight
     top = value.argmax(axis=1).clip(1, len(_NEAR) - 2)
     before, here, after = (value[np.arange(len(top)), top + side] for side in (-1, 0, 1))
     bend = np.minimum(before + after - 2 * here, -1e-9)
