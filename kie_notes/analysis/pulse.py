@@ -135,8 +135,9 @@ def onsets(tasks: pl.DataFrame) -> Iterator[Onsets]:
     for first, last in _runs(np.diff(edges), _BATCH):
         some = slice(edges[first], edges[last])
         found = _onsets(tasks["task"][first:last], edges[first:last] - edges[first], *(values[some] for values in notes))
-        single = np.diff(found.edges) < 2
-        yield found.of(np.flatnonzero(~single)) if single.any() else found
+        several = np.diff(found.edges) > 1
+        if several.any():
+            yield found if several.all() else found.of(np.flatnonzero(several))
 
 
 def _runs(sizes: Whole, room: int) -> Iterator[tuple[int, int]]:
