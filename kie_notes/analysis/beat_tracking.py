@@ -159,10 +159,20 @@ def _tracked(found: Onsets, period: Floats) -> pl.DataFrame:
     function = strength(found, frames, sizes, _SMEAR, _ACCENTED)
     function *= np.repeat(np.sqrt(sizes / 2**_SMEAR), sizes)  # so that the mean square is 1
     number, frame = _path(np.split(function, np.cumsum(sizes)[:-1]), sizes)
-    time = np.maximum((frame - _SMEAR / 2) * np.repeat(period / _FRAMES, number), 0)
     task = np.repeat(np.arange(len(number)), number)
+    peak = _peaks(function, sizes, task, frame)
+    time = np.maximum((peak - _SMEAR / 2) * (period / _FRAMES)[task], 0)
     placed, kept = _placed(found, task, time, _REACH * period[task])
     return pl.DataFrame({"task": found.names[task[kept]], "time": placed[kept]}, schema=_SCHEMA)
+
+
+def _peaks(function: Floats, sizes: Whole, task: Whole, frame: Whole) -> Floats:
+    """Place frames at the top of the parabola through them and their neighbours, within half a frame."""
+    middle = frame.clip(1, sizes[task] - 2)
+    at = (np.cumsum(sizes) - sizes)[task] + middle
+    before, here, after = (function[at + side] for side in (-1, 0, 1))
+    bend = np.minimum(before + after - 2 * here, -1e-9)
+    return middle + ((before - after) / (2 * bend)).clip(-0.5, 0.5)
 
 
 def _path(functions: list[Floats], sizes: Whole) -> tuple[Whole, Whole]:
