@@ -2,20 +2,21 @@
 
 What ``tempo`` and ``beats`` share. It works on batches of whole tasks, in NumPy; ``per_pulse`` is the way in.
 
-- **Strength** of an onset (notes that start together are one onset): its share in the task's velocities (plain), and
-  in the same with each note's accent as a weight (accented). An accent grows with duration (Parncutt 1994) and below
-  A3, bass drum and snare drum have one, other percussion next to none. No velocity counts as less than 1/127.
+- **Strength** of an onset (notes that start together are one onset): its share in the task's sum of velocities (plain),
+  and in the same sum with each note's accent as a weight (accented). An accent grows with duration (Parncutt 1994) and
+  below A3, bass drum and snare drum have one, other percussion next to none. No velocity counts as less than 1/127.
 - **Strength function**: a mean of both on frames of equal length, each onset shared by the two nearest frames and
-  smeared; the square root of that, which compresses loudness.
-- **Salience** of a period p: how well the strength function (with equal parts of both) correlates with itself, at p
-  (counted 5/4), 2p, 4p (each counted 1) and p/2 (counted 3/4), no correlation below 0; less a log-normal penalty for
-  tempi other than 120 BPM, and less a like penalty for other than two onsets a beat. This favours the level that
-  people tap.
+  smeared; of that the square root, which compresses loudness.
+- **Salience** of a period p: how well the strength function (equal parts plain and accented) correlates with itself, at
+  p (counted 5/4), 2p, 4p (each counted 1) and p/2 (counted 3/4), no correlation below 0; less a log-normal penalty for
+  tempi other than 120 BPM, and less a like penalty for other than two onsets a beat. This favours the level that people
+  tap.
 
-Silence of more than ten seconds between two onsets counts as ten: so cost grows with notes and not with seconds.
+Silence of more than ten seconds between two onsets counts as ten: so cost grows with notes and not with seconds. Of a
+task of 700 notes and 80 seconds, half the cost is that of the correlation.
 
-What an array says about a task depends on that task alone, to the last bit: nothing is added up over tasks but whole
-numbers, and the length of a transform is chosen by the task's own.
+What is said of a task depends on that task alone, to the last bit: over tasks only whole numbers are added up, and what
+is transformed are blocks of one length.
 """
 
 from __future__ import annotations
@@ -46,16 +47,16 @@ FASTEST: Final = 300.0
 #: Periods at which salience is known, in seconds: one percent apart, from ``FASTEST`` to ``SLOWEST``.
 PERIODS: Final = np.geomspace(60 / FASTEST, 60 / SLOWEST, round(100 * math.log(FASTEST / SLOWEST)) + 1)
 
-#: Frames of the strength function per second, and how often each is added to the next to smear it. With 32 and twice
-#: (25 ms, as standard deviation) tempi are found as well as with 100; with 25 they are not.
+#: Frames of the strength function per second, and how often each is added to the next, which smears it: by 25 ms, as a
+#: standard deviation. With 32 frames tempi are found as well as with 100, with 25 they are not.
 FRAMES: Final = 32
 _SMEAR: Final = 2
 
-#: A period is refined to the best of these multiples of it, by its first multiples together.
+#: A period is refined to the best of these multiples of it, and between them, by so many of its own multiples.
 _NEAR: Final = np.linspace(0.985, 1.015, 13)
 _MULTIPLES: Final = 8
 
-#: Lags at which strength is correlated with itself, and frames of the blocks that this is done by: no lag is longer.
+#: Lags at which the strength function is correlated with itself, and frames of a block: as many as a lag at least.
 _LAGS: Final = math.ceil(_MULTIPLES * PERIODS[-1] * _NEAR[-1] * FRAMES) + 2
 _BLOCK: Final = 576
 
@@ -81,10 +82,10 @@ LONGEST_GAP: Final = 10.0
 #: Weights are whole multiples of this, so that their sums do not depend on the order of notes that start together.
 _GRAIN: Final = 2.0**-20
 
-#: Notes of a batch, and blocks that are transformed together. Memory and speed depend on them, results do not: arrays
-#: of more than 128 kB are new pages each time in many allocators, and cost ten times what is done with them.
+#: Notes of a batch, and blocks that are transformed together, one task's at least: memory and speed depend on them,
+#: results do not. So few blocks stay in a processor's cache.
 _BATCH: Final = 2**18
-_BLOCKS: Final = 48
+_TOGETHER: Final = 48
 
 
 class Onsets(NamedTuple):
@@ -107,107 +108,106 @@ class Onsets(NamedTuple):
         return self.time[self.edges[1:] - 1]
 
     def of(self, tasks: Whole) -> Onsets:
-        """Give the onsets of some tasks, in the order that these are named in."""
+        """Give the onsets of some tasks, in the order in which they are named."""
         number = np.diff(self.edges)[tasks]
         edges = np.append(0, np.cumsum(number))
         at = np.repeat(self.edges[tasks] - edges[:-1], number) + np.arange(edges[-1])
         return Onsets(self.names[tasks], edges, *(values[at] for values in self[2:]))
 
-    def part(self, first: int, last: int) -> Onsets:
-        """Give the onsets of consecutive tasks."""
-        edges = self.edges[first : last + 1]
+    def part(self, first: int, stop: int) -> Onsets:
+        """Give the onsets of tasks that stand together."""
+        edges = self.edges[first : stop + 1]
         values = (values[edges[0] : edges[-1]] for values in self[2:])
-        return Onsets(self.names[first:last], edges - edges[0], *values)
+        return Onsets(self.names[first:stop], edges - edges[0], *values)
 
 
 def per_pulse(notes: pl.LazyFrame, drums: Drums) -> pl.LazyFrame:
-    """Give one row per task with what ``onsets`` reads of its notes, as lists; 128 is added to the pitch of drums."""
-    length = (pl.col("end") - pl.col("start")).cast(pl.Float32)
-    pitch = pl.col("pitch") + drums_mask().cast(pl.UInt8) * 128
-    kept = keep_drums(notes, drums).select("task", "start", "velocity", length=length, pitch=pitch)
-    return per_task(kept, **{name: pl.col(name) for name in ("start", "length", "pitch", "velocity")})
+    """Give one row per task with what ``onsets`` reads of its notes, as lists; to pitches of drums 128 is added."""
+    whole = {
+        "length": (pl.col("end") - pl.col("start")).cast(pl.Float32),
+        "pitch": pl.col("pitch") + drums_mask().cast(pl.UInt8) * 128,
+    }
+    kept = keep_drums(notes, drums).select("task", "start", "velocity", **whole)
+    start, length, pitch, velocity = (pl.col(name) for name in ("start", "length", "pitch", "velocity"))
+    return per_task(kept, start=start, length=length, pitch=pitch, velocity=velocity)
 
 
 def onsets(tasks: pl.DataFrame) -> Iterator[Onsets]:
     """Give the onsets of the rows of ``per_pulse``, batch by batch; tasks of one onset are left out."""
     edges = np.append(0, np.cumsum(tasks["start"].list.len().to_numpy(), dtype=np.int64))
-    notes = [tasks[name].explode().to_numpy() for name in tasks.columns[1:]]
-    for first, last in _runs(np.diff(edges), _BATCH):
-        some = slice(edges[first], edges[last])
-        found = _onsets(tasks["task"][first:last], edges[first:last] - edges[first], *(values[some] for values in notes))
+    start, length, pitch, velocity = (tasks[name].explode().to_numpy() for name in tasks.columns[1:])
+    for first, stop in _runs(np.diff(edges), _BATCH):
+        some, begins = slice(edges[first], edges[stop]), edges[first:stop] - edges[first]
+        loud = np.maximum(velocity[some], np.float32(1 / 127))
+        found = _distinct(tasks["task"][first:stop], begins, start[some], loud, _accents(length[some], pitch[some]))
         several = np.diff(found.edges) > 1
         if several.any():
             yield found if several.all() else found.of(np.flatnonzero(several))
 
 
 def _runs(sizes: Whole, room: int) -> Iterator[tuple[int, int]]:
-    """Cut tasks into runs of about ``room`` in size."""
+    """Cut tasks into runs whose sizes are about ``room``, one task at least."""
     run = np.cumsum(sizes) // room
     return pairwise(np.flatnonzero(np.diff(run, prepend=-1, append=-1)).tolist())
 
 
-def _onsets(names, begins, start, length, pitch, velocity) -> Onsets:
+def _distinct(names: pl.Series, begins: Whole, start: Floats, loud: Singles, accent: Singles) -> Onsets:
+    """Give the onsets of tasks of which each one's notes begin at one of ``begins``."""
     new = np.empty(len(start), np.bool_)
     np.greater(np.diff(start), INSTANT, out=new[1:])
     new[begins] = True
-    first = np.flatnonzero(new)
-    seconds = start[first]
-    edges = np.append(np.searchsorted(first, begins), len(first))
-    onset = np.cumsum(new)  # from 1 on
-    loud, accent = np.maximum(velocity, np.float32(1 / 127)), _accents(length, pitch)
-    accent *= loud
-    plain, accented = (_shares(np.bincount(onset, _whole(weight))[1:], edges) for weight in (loud, accent))
-    return Onsets(names, edges, seconds, _closed_up(seconds, edges), plain, accented)
+    first, onset = np.flatnonzero(new), np.cumsum(new)  # which counts from 1 on
+    seconds, edges = start[first], np.append(np.searchsorted(first, begins), len(first))
+    shares = []
+    for weight in (loud, loud * accent):
+        strong: Floats = np.bincount(onset, np.rint(weight * np.float32(1 / _GRAIN)))[1:]
+        strong /= np.repeat(np.add.reduceat(strong, edges[:-1]), np.diff(edges))
+        shares.append(strong)
+    return Onsets(names, edges, seconds, _closed_up(seconds, edges), *shares)
 
 
 def _accents(length: Singles, pitch: NDArray[np.uint8]) -> Singles:
+    """Give each note's accent: duration and depth, or that of a drum, and a little in any case."""
     accent = length * np.float32(-2)
     np.exp(accent, out=accent)
     np.subtract(1, accent, out=accent)
     accent *= accent
-    accent *= np.float32(1.5)
-    low = pitch * np.float32(-1 / 24)
-    low += np.float32(55 / 24)
+    accent *= 1.5
+    low = pitch.astype(np.float32)
+    low *= -1 / 24
+    low += 55 / 24
     accent += np.clip(low, 0, 1, out=low)
     drums = np.flatnonzero(pitch >= 128)
-    accent[drums] = np.abs(pitch[drums] - np.float32(128 + 37.5)) < 3  # the kit's keys from 35 to 40
-    accent += np.float32(0.15)
+    key = pitch[drums] - np.uint8(128)
+    accent[drums] = (key >= 35) & (key <= 40)
+    accent += 0.15
     return accent
 
 
-def _whole(weight: Singles) -> Singles:
-    weight *= np.float32(1 / _GRAIN)
-    return np.rint(weight, out=weight)
-
-
-def _shares(weight: Floats, edges: Whole) -> Floats:
-    weight /= np.repeat(np.add.reduceat(weight, edges[:-1]), np.diff(edges))
-    return weight
-
-
 def _closed_up(seconds: Floats, edges: Whole) -> Floats:
-    """Give times from each task's first onset on, long silences shortened."""
+    """Give the times since each task's first onset, with long silences shortened."""
     time = seconds - np.repeat(seconds[edges[:-1]], np.diff(edges))
     gaps = np.diff(seconds)
-    gaps[edges[1:-1] - 1] = 0
-    after = np.flatnonzero(gaps > LONGEST_GAP)
-    for task in np.unique(np.searchsorted(edges, after, side="right") - 1).tolist():
-        first, last = edges[task], edges[task + 1]
-        time[first + 1 : last] = np.cumsum(np.minimum(gaps[first : last - 1], LONGEST_GAP))
+    gaps[edges[1:-1] - 1] = 0  # from task to task
+    long = np.flatnonzero(gaps > LONGEST_GAP)
+    for task in np.unique(np.searchsorted(edges, long, side="right") - 1).tolist():
+        first, stop = edges[task : task + 2]
+        time[first + 1 : stop] = np.cumsum(np.minimum(gaps[first : stop - 1], LONGEST_GAP))
     return time
 
 
-def strength(found: Onsets, frames: Floats | float, sizes: Whole, smear: int, accented: float) -> Floats:
-    """Give the tasks' strength functions, one after the other, each of its size, the last frames of which are silent.
+def strength(found: Onsets, frames: Floats, sizes: Whole, smear: int, accented: float) -> Floats:
+    """Give the tasks' strength functions, one after the other, each of its size.
 
-    A second has ``frames`` frames, of each task or of all. Each frame is added to the next ``smear`` times, so the
-    squares of a task's sum to 2 ** ``smear``. ``accented`` is the share of the accented strength, of 1.
+    A second of a task has ``frames`` frames. Its last onset is ``smear`` + 2 frames or more before the end of its size.
+    Each frame is added to the next ``smear`` times, so that the squares of a task's frames sum to 2 ** ``smear``.
+    ``accented`` is the share of the accented strength.
     """
-    number, begins = np.diff(found.edges), np.cumsum(sizes) - sizes
-    place = found.time * (np.repeat(frames, number) if np.ndim(frames) else frames)
+    number = np.diff(found.edges)
+    place = found.time * np.repeat(frames, number)
     left = place.astype(np.int64)
     place -= left
-    left += np.repeat(begins, number)
+    left += np.repeat(np.cumsum(sizes) - sizes, number)
     weight = found.plain * (1 - accented) + found.accented * accented
     late = weight * place
     weight -= late
@@ -225,30 +225,33 @@ def strength(found: Onsets, frames: Floats | float, sizes: Whole, smear: int, ac
 def autocorrelation(found: Onsets) -> Floats:
     """Correlate each task's strength function with itself, 1 at lag 0: a row per task, a column per lag in frames."""
     used = (found.last * FRAMES).astype(np.int64) + 2 + _SMEAR
+    runs = list(_runs(-(-used // _BLOCK), _TOGETHER))
+    return np.concatenate([_correlated(found.part(first, stop), used[first:stop]) for first, stop in runs])
+
+
+def _correlated(found: Onsets, used: Whole) -> Floats:
+    """Correlate each block of a task with itself and the next: no lag is longer than a block.
+
+    A transform has room for two blocks and is a ring. Every other block of a task is in its second half, so that the
+    next block is after a block in either half.
+    """
     blocks = -(-used // _BLOCK)
-    runs = _runs(blocks, _BLOCKS)
-    return np.concatenate([_correlated(found.part(*run), used[slice(*run)], blocks[slice(*run)]) for run in runs])
-
-
-def _correlated(found: Onsets, used: Whole, blocks: Whole) -> Floats:
-    """The spectrum of a block, of which half is silence, times that of the block and the next, summed over a task."""
-    stop = np.cumsum(blocks)
-    function = strength(found, FRAMES, blocks * _BLOCK, _SMEAR, 0.5)
-    begins = (stop - blocks) * _BLOCK
+    stops = np.cumsum(blocks)
+    function = strength(found, np.full(len(used), float(FRAMES)), blocks * _BLOCK, _SMEAR, 0.5)
+    begins = (stops - blocks) * _BLOCK
     total = np.add.reduceat(function, begins)
     for begin, end, mean in zip(begins.tolist(), (begins + used).tolist(), (total / used).tolist(), strict=True):
         function[begin:end] -= mean
-    # A ring of two blocks, every other block of a task on its second half: so the next block follows on any block.
-    ring, block = np.zeros((stop[-1], 2 * _BLOCK)), function.reshape(-1, _BLOCK)
-    second = (np.arange(stop[-1]) - np.repeat(stop - blocks, blocks)) % 2 == 1
+    block, ring = function.reshape(-1, _BLOCK), np.zeros((stops[-1], 2 * _BLOCK))
+    second = (np.arange(stops[-1]) - np.repeat(stops - blocks, blocks)) % 2 == 1
     ring[~second, :_BLOCK], ring[second, _BLOCK:] = block[~second], block[second]
     spectrum = np.fft.rfft(ring)
     both = spectrum.copy()
     both[:-1] += spectrum[1:]
-    both[stop - 1] = spectrum[stop - 1]
+    both[stops - 1] = spectrum[stops - 1]
     both *= np.conj(spectrum, out=spectrum)
-    power = np.array([task.sum(axis=0) for task in np.split(both, stop[:-1])])
-    energy = 2**_SMEAR - total * total / used
+    power = np.array([task.sum(axis=0) for task in np.split(both, stops[:-1])])
+    energy = 2**_SMEAR - total**2 / used
     correlation: Floats = np.fft.irfft(power)[:, :_LAGS] / energy[:, None]
     return correlation
 

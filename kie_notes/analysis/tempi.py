@@ -26,10 +26,8 @@ from kie_notes.analysis.pulse import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from kie_notes.analysis.grouping import Drums
-    from kie_notes.analysis.pulse import Floats
+    from kie_notes.analysis.pulse import Floats, Whole
 
 #: Candidates are farther apart than this many of ``PERIODS``, 8 %: each could be within 4 % of only one tempo, which is
 #: the usual tolerance (Gouyon et al. 2006).
@@ -123,37 +121,36 @@ def _tempi(tasks: pl.DataFrame, *, candidates: int, slowest: float, fastest: flo
     tables = [_SCHEMA.to_frame()]
     for found in onsets(tasks):
         correlation = autocorrelation(found)
-        task, period, confidence = peaks(salience(found, correlation), slowest, fastest, candidates)
-        rank = np.arange(len(task)) - np.searchsorted(task, task) + 1
-        bpm = 60 / refined(task, PERIODS[period], correlation)
-        tables.append(pl.DataFrame(dict(zip(_SCHEMA, (found.names[task], rank, bpm, confidence), strict=True)), schema=_SCHEMA))
+        row, best, confidence = peaks(salience(found, correlation), slowest, fastest, candidates)
+        rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
+        bpm = 60 / refined(row, PERIODS[best], correlation)
+        columns = {"task": found.names[row], "rank": rank, "bpm": bpm, "confidence": confidence}
+        tables.append(pl.DataFrame(columns, schema=_SCHEMA))
     return pl.concat(tables)
 
 
-def peaks(
-    salient: Floats, slowest: float, fastest: float, candidates: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Give the best candidates of each row: its number, their positions in ``PERIODS`` and confidences, in order."""
+def peaks(salient: Floats, slowest: float, fastest: float, candidates: int) -> tuple[Whole, Whole, Floats]:
+    """Give each row's candidates, the best first: the row, the position in ``PERIODS`` and the confidence of each."""
     inside = np.abs(2 * PERIODS - 60 / slowest - 60 / fastest) <= 60 / slowest - 60 / fastest + 1e-9
     if not inside.any():  # a range narrower than the steps of the periods
         inside[np.abs(PERIODS - 120 / (slowest + fastest)).argmin()] = True
-    rows = np.arange(len(salient))
-    padded = np.full((len(rows), len(PERIODS) + 2 * _APART), -np.inf)
-    middle = padded[:, _APART:-_APART]
-    middle[:, inside] = salient[:, inside]
-    tops = (middle >= padded[:, _APART - 1 : -_APART - 1]) & (middle > padded[:, _APART + 1 : 1 - _APART or None])
-    middle[~tops] = -np.inf
+    rows, count = np.arange(len(salient)), len(PERIODS)
+    # Beside the periods there is room for the neighbours of the first and the last.
+    padded = np.full((len(rows), count + 2 * _APART), -np.inf)
+    open_ = padded[:, _APART : _APART + count]
+    open_[:, inside] = salient[:, inside]
+    before, after = padded[:, _APART - 1 :][:, :count], padded[:, _APART + 1 :][:, :count]
+    open_[(open_ < before) | (open_ <= after)] = -np.inf
     chosen, height = [], []
-    near = np.arange(2 * _APART + 1)
-    while True:
-        best = middle.argmax(axis=1)
-        value = middle[rows, best]
-        if not (value > -np.inf).any():
+    for _ in range(-(-count // _APART)):
+        best = open_.argmax(axis=1)
+        top = open_[rows, best]
+        if not np.isfinite(top).any():
             break
         chosen.append(best)
-        height.append(value)
-        padded[rows[:, None], best[:, None] + near] = -np.inf
+        height.append(top)
+        padded[rows[:, None], best[:, None] + np.arange(2 * _APART + 1)] = -np.inf
     weight = np.exp(_SHARPNESS * (np.array(height) - height[0]))
-    weight /= np.cumsum(weight, axis=0)[-1]
+    weight /= np.cumsum(weight, axis=0)[-1]  # one after the other: so more rows do not change a sum
     shown = np.isfinite(height[:candidates]).T
-    return np.nonzero(shown)[0], np.array(chosen[:candidates]).T[shown], weight[:candidates].T[shown]
+    return shown.nonzero()[0], np.array(chosen[:candidates]).T[shown], weight[:candidates].T[shown]
