@@ -123,13 +123,12 @@ class Onsets(NamedTuple):
 
 def per_pulse(notes: pl.LazyFrame, drums: Drums) -> pl.LazyFrame:
     """Give one row per task with what ``onsets`` reads of its notes, as lists; to pitches of drums 128 is added."""
-    whole = {
-        "length": (pl.col("end") - pl.col("start")).cast(pl.Float32),
-        "pitch": pl.col("pitch") + drums_mask().cast(pl.UInt8) * 128,
-    }
-    kept = keep_drums(notes, drums).select("task", "start", "velocity", **whole)
-    start, length, pitch, velocity = (pl.col(name) for name in ("start", "length", "pitch", "velocity"))
-    return per_task(kept, start=start, length=length, pitch=pitch, velocity=velocity)
+    length = (pl.col("end") - pl.col("start")).cast(pl.Float32)
+    pitch = pl.col("pitch") + drums_mask().cast(pl.UInt8) * 128
+    kept = keep_drums(notes, drums).select("task", "start", "velocity", length=length, pitch=pitch)
+    return per_task(
+        kept, start=pl.col("start"), length=pl.col("length"), pitch=pl.col("pitch"), velocity=pl.col("velocity")
+    )
 
 
 def onsets(tasks: pl.DataFrame) -> Iterator[Onsets]:
@@ -160,7 +159,7 @@ def _distinct(names: pl.Series, begins: Whole, start: Floats, loud: Singles, acc
     seconds, edges = start[first], np.append(np.searchsorted(first, begins), len(first))
     shares = []
     for weight in (loud, loud * accent):
-        strong: Floats = np.bincount(onset, np.rint(weight * np.float32(1 / _GRAIN)))[1:]
+        strong = np.bincount(onset, np.rint(weight * np.float32(1 / _GRAIN)))[1:].astype(np.float64, copy=False)
         strong /= np.repeat(np.add.reduceat(strong, edges[:-1]), np.diff(edges))
         shares.append(strong)
     return Onsets(names, edges, seconds, _closed_up(seconds, edges), *shares)
