@@ -15,8 +15,8 @@ What ``tempo`` and ``beats`` share. It works on batches of whole tasks, in NumPy
 Silence of more than ten seconds between two onsets counts as ten: so cost grows with notes and not with seconds. Of a
 task of 700 notes and 80 seconds, half the cost is that of the correlation.
 
-What is said of a task depends on that task alone, to the last bit: over tasks only whole numbers are added up, and what
-is transformed are blocks of one length.
+What is said of a task depends on that task alone, to the last bit: nothing is added up over tasks but whole numbers, and
+what is transformed are blocks of one length.
 """
 
 from __future__ import annotations
@@ -78,9 +78,6 @@ _APART: Final = 0.03
 
 #: The longest silence between two onsets that is taken at its length, in seconds.
 LONGEST_GAP: Final = 10.0
-
-#: Weights are whole multiples of this, so that their sums do not depend on the order of notes that start together.
-_GRAIN: Final = 2.0**-20
 
 #: Notes of a batch, and blocks that are transformed together, one task's at least: memory and speed depend on them,
 #: results do not. So few blocks stay in a processor's cache.
@@ -158,8 +155,8 @@ def _distinct(names: pl.Series, begins: Whole, start: Floats, loud: Singles, acc
     first, onset = np.flatnonzero(new), np.cumsum(new)  # which counts from 1 on
     seconds, edges = start[first], np.append(np.searchsorted(first, begins), len(first))
     shares = []
-    for weight in (loud, loud * accent):
-        strong = np.bincount(onset, np.rint(weight * np.float32(1 / _GRAIN)))[1:].astype(np.float64, copy=False)
+    for weight in (loud, loud * accent):  # of 24 bits, and so added up exactly: in any order of notes
+        strong = np.bincount(onset, weight)[1:].astype(np.float64, copy=False)
         strong /= np.repeat(np.add.reduceat(strong, edges[:-1]), np.diff(edges))
         shares.append(strong)
     return Onsets(names, edges, seconds, _closed_up(seconds, edges), *shares)

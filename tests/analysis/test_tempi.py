@@ -182,10 +182,10 @@ def test_tasks_worked_on_apart_and_put_together_are_the_same(note_tables, data):
 
 @pytest.fixture(scope="module")
 def long_and_short(table):
-    """Give tasks of a second to five minutes, chords of a player, in no order of their lengths."""
+    """Give tasks of a tenth of a second to five minutes, in chords, in no order of their lengths."""
     draw = np.random.default_rng(7)
     rows = []
-    for task, seconds in enumerate(draw.permutation(np.geomspace(1, 300, 25))):
+    for task, seconds in enumerate(draw.permutation(np.geomspace(0.1, 300, 25))):
         for start in np.sort(draw.uniform(0, seconds, 2 + int(3 * seconds))).tolist():
             for pitch in draw.choice(np.arange(30, 90), 3, replace=False).tolist():
                 long, loud = draw.uniform(0.01, 1), draw.uniform()
