@@ -15,8 +15,8 @@ What ``tempo`` and ``beats`` share. It works on batches of whole tasks, in NumPy
 Silence of more than ten seconds between two onsets counts as ten: so cost grows with notes and not with seconds. Of a
 task of 700 notes and 80 seconds, half the cost is that of the correlation.
 
-What is said of a task depends on that task alone, to the last bit: nothing is added up over tasks but whole numbers, and
-what is transformed are blocks of one length.
+What is said of a task depends on that task alone, to the last bit: nothing is added up over tasks but whole numbers,
+and what is transformed are blocks of one length.
 """
 
 from __future__ import annotations
