@@ -34,32 +34,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kie_notes.analysis.grouping import Drums
-    from kie_notes.analysis.pulse import Floats, Onsets
+    from kie_notes.analysis.pulse import Floats, Onsets, Whole
 
 #: Frames of the strength function per beat, whatever the tempo: so one step of the search serves all tasks.
-_FRAMES: Final = 32
+_FRAMES: Final = 16
 
-#: Standard deviation of the strength function's smearing, in frames.
-_SMEAR: Final = 1.5
+#: How often each frame is added to the next, to smear the strength function.
+_SMEAR: Final = 1
 
-#: Share of the accented strength function; the rest is the plain one's.
-_ACCENTED: Final = 0.8
+#: Share of the accented strength; the rest is the plain one's.
+_ACCENTED: Final = 0.7
 
 #: Shortest and longest step from beat to beat, in frames, and what a step that is an octave off costs.
-_SHORTEST: Final = 19
-_LONGEST: Final = 54
-_TIGHTNESS: Final = 30.0
+_SHORTEST: Final = round(0.6 * _FRAMES)
+_LONGEST: Final = round(1.7 * _FRAMES)
+_TIGHTNESS: Final = 25.0
 
 #: The steps, in the order of the frames that they come from, and what each costs.
 _STEPS: Final = np.arange(_LONGEST, _SHORTEST - 1, -1)
-_COST: Final = -_TIGHTNESS * np.log2(_STEPS / _FRAMES) ** 2
+_COST: Final = (-_TIGHTNESS * np.log2(_STEPS / _FRAMES) ** 2).astype(np.float32)
 
-#: A beat is moved onto an onset that is this near, in frames.
-_REACH: Final = 2.0
+#: A beat is moved onto an onset that is this near, in beats.
+_REACH: Final = 1 / 16
 
-#: Tasks that are searched together, and frames that they have at most (memory, not results, depends on it).
-_TOGETHER: Final = 128
-_ROOM: Final = 2_000_000
+#: Tasks that are searched together, and frames that they have at most (memory and speed, not results, depend on it).
+_TOGETHER: Final = 64
+_ROOM: Final = 2**19
+
+#: Times are compared as whole multiples of this, in seconds; between the times of two tasks there are so many.
+_TICK: Final = 2.0**-30
+_BETWEEN: Final = 2**35
 
 _SCHEMA: Final = pl.Schema({"task": pl.String(), "time": pl.Float64()})
 
@@ -111,8 +115,9 @@ def beats(
 
     Notes
     -----
-    Cost grows with the number of beats. The costs of steps and the share of accents were chosen (15 cases) on excerpts
-    of scores that a machine played at wavering tempi.
+    Cost grows with the number of beats: that of the search is about that of ``tempo``. The costs of steps, the frames
+    and the share of accents were chosen (60 cases) on excerpts of scores that a machine played at wavering tempi, on
+    synthetic pieces, and on game music, drummers, songs and quartets whose beats are known.
 
     References
     ----------
@@ -136,93 +141,106 @@ def beats(
 
 
 def _beats(tasks: pl.DataFrame, *, bpm: float | None, slowest: float, fastest: float) -> pl.DataFrame:
-    names: list[str] = []
-    times: list[Floats] = [np.empty(0)]
-    for group in _gathered(tasks, bpm, slowest, fastest):
-        functions = [_function(found, period) for _, found, period in group]
-        for (name, found, period), path in zip(group, _paths(functions), strict=True):
-            at = _placed(path.astype(np.float64) * (period / _FRAMES), found, _REACH * period / _FRAMES)
-            times.append(at)
-            names += [name] * len(at)
-    return pl.DataFrame([names, np.concatenate(times)], schema=_SCHEMA)
+    tables = [_SCHEMA.to_frame()]
+    for found in onsets(tasks):
+        if bpm is None:
+            correlation = autocorrelation(found)
+            task, best, _ = peaks(salience(found, correlation), slowest, fastest, 1)
+            period = refined(task, PERIODS[best], correlation)
+        else:
+            period = np.full(len(found.names), 60 / bpm)
+        tables += [_tracked(found.of(some), period[some]) for some in _alike(found.last / period)]
+    return pl.concat(tables)
 
 
-def _gathered(
-    tasks: pl.DataFrame, bpm: float | None, slowest: float, fastest: float
-) -> Iterator[list[tuple[str, Onsets, float]]]:
-    """Give tasks with their onsets and period, in groups that are searched together: alike in their beats."""
-    ready: list[tuple[str, Onsets, float]] = []
-    for task, found in onsets(tasks):
-        if len(found.time) < 2:
-            continue
-        if bpm is not None:
-            ready.append((task, found, 60 / bpm))
-            continue
-        correlation = autocorrelation(found)
-        best = peaks(salience(found, correlation), slowest, fastest)[0][:1]
-        ready.append((task, found, float(refined(PERIODS[best], correlation)[0])))
-    ready.sort(key=lambda one: one[1].time[-1] / one[2])
-    group: list[tuple[str, Onsets, float]] = []
-    for one in ready:
-        frames = one[1].time[-1] / one[2] * _FRAMES
-        if group and (len(group) == _TOGETHER or frames * (len(group) + 1) > _ROOM):
-            yield group
-            group = []
-        group.append(one)
-    if group:
-        yield group
+def _alike(length: Floats) -> Iterator[Whole]:
+    """Give groups of tasks that are searched together: alike in their length in beats."""
+    order = np.argsort(length, kind="stable")
+    frames = (length[order] * _FRAMES).tolist()
+    first = 0
+    for task, long in enumerate(frames):
+        if task - first == _TOGETHER or (task > first and long * (task - first + 1) > _ROOM):
+            yield order[first:task]
+            first = task
+    yield order[first:]
 
 
-def _function(found: Onsets, period: float) -> Floats:
-    plain, accented = strength(found, period / _FRAMES, _SMEAR)
-    return (1 - _ACCENTED) * plain + _ACCENTED * accented
+def _tracked(found: Onsets, period: Floats) -> pl.DataFrame:
+    frames = _FRAMES / period
+    sizes = (found.last * frames).astype(np.int64) + 2 + _SMEAR
+    function = strength(found, frames, sizes, _SMEAR, _ACCENTED)
+    function *= np.repeat(np.sqrt(sizes / 2**_SMEAR), sizes)  # so that the mean square is 1
+    number, frame = _path(np.split(function, np.cumsum(sizes)[:-1]), sizes)
+    task = np.repeat(np.arange(len(number)), number)
+    top = _tops(function, sizes, task, frame)
+    time = np.maximum((top - _SMEAR / 2) * (period / _FRAMES)[task], 0)
+    placed, kept = _placed(found, task, time, _REACH * period[task])
+    return pl.DataFrame({"task": found.names[task[kept]], "time": placed[kept]}, schema=_SCHEMA)
 
 
-def _paths(functions: list[Floats]) -> list[NDArray[np.int64]]:
-    """Find the best path through each strength function: the frames of its beats.
+def _tops(function: Floats, sizes: Whole, task: Whole, frame: Whole) -> Floats:
+    """Move frames to the top of the parabola through them and their neighbours, by half a frame at most."""
+    middle = frame.clip(1, sizes[task] - 2)
+    at = (np.cumsum(sizes) - sizes)[task] + middle
+    before, here, after = (function[at + side] for side in (-1, 0, 1))
+    bend = np.minimum(before + after - 2 * here, -1e-9)
+    top: Floats = middle + ((before - after) / (2 * bend)).clip(-0.5, 0.5)
+    return top
+
+
+def _path(functions: list[Floats], sizes: Whole) -> tuple[Whole, Whole]:
+    """Find the best path through each strength function: how many beats it has, and their frames.
 
     ``score`` of a frame is its strength and the best score among the frames from which a step may come, if above 0.
     Frames that are less than the shortest step apart do not bear on each other, so that many are settled at once, in
     all tasks. Before the first frame stand as many of score 0 as the longest step is long.
     """
-    sizes = np.array([len(function) for function in functions])
-    width = -(-int(sizes.max()) // _SHORTEST) * _SHORTEST
-    score = np.zeros((_LONGEST + width, len(functions)))
+    tasks, width = len(sizes), -(-int(sizes.max()) // _SHORTEST) * _SHORTEST
+    score = np.zeros((_LONGEST + width, tasks), np.float32)
     for task, function in enumerate(functions):
         score[_LONGEST : _LONGEST + len(function), task] = function
-    best, way = np.empty((2, _SHORTEST, len(functions)))
+    flat, together = score.ravel(), _SHORTEST * tasks
+    sources = np.lib.stride_tricks.sliding_window_view(flat, together)[::tasks]
+    ways, best, cost = np.empty((len(_COST), together), np.float32), np.empty(together, np.float32), _COST[:, None]
     for at in range(0, width, _SHORTEST):
-        best[:] = 0
-        for step, cost in enumerate(_COST.tolist(), at):
-            np.maximum(best, np.add(score[step : step + _SHORTEST], cost, out=way), out=best)
-        score[_LONGEST + at : _LONGEST + at + _SHORTEST] += best
+        np.add(sources[at : at + len(_COST)], cost, out=ways)
+        ways.max(axis=0, initial=0, out=best)
+        flat[(_LONGEST + at) * tasks :][:together] += best
     return _traced(score, sizes)
 
 
-def _traced(score: Floats, sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _traced(score: NDArray[np.float32], sizes: Whole) -> tuple[Whole, Whole]:
     """Go back from the best frame among the last beat's, in all tasks at once."""
-    tasks, frame = np.arange(len(sizes)), np.arange(len(score))[:, None] - _LONGEST
-    last = (frame >= 0) & (frame < sizes) & (frame >= sizes - _FRAMES)
-    here = np.where(last, score, -np.inf).argmax(axis=0)
-    going = np.ones(len(sizes), np.bool_)
-    trail, alive = [here], [going]
-    while going.any():
-        ways = score[np.maximum(here - _STEPS[:, None], 0), tasks] + _COST[:, None]
-        best = ways.argmax(axis=0)
-        going = going & (ways[best, tasks] > 0)
-        here = np.where(going, here - _STEPS[best], here)
+    tasks, each = len(sizes), np.arange(len(sizes))
+    ends = _LONGEST + np.maximum(sizes[:, None] - np.arange(_FRAMES, 0, -1), 0)
+    end = ends[each, score[ends, each[:, None]].argmax(axis=1)]
+    # A frame is a place in all of ``score`` from here on. Beside the steps there is one to stay, which is worth 0.
+    flat, here = score.ravel(), end * tasks + each
+    steps, ways = np.append(0, _STEPS) * tasks, np.zeros((tasks, 1 + len(_STEPS)), np.float32)
+    trail, going = [here], True
+    while going:
+        ways[:, 1:] = flat.take(here[:, None] - steps[1:], mode="clip")
+        ways[:, 1:] += _COST
+        best = ways.argmax(axis=1)
+        here = here - steps[best]
         trail.append(here)
-        alive.append(going)
-    frames, kept = np.array(trail[::-1]) - _LONGEST, np.array(alive[::-1])
-    return [frames[kept[:, task], task] for task in tasks]
+        going = best.any()
+    path = np.array(trail[::-1]).T
+    kept = np.diff(path, prepend=-1) > 0
+    return kept.sum(axis=1), path[kept] // tasks - _LONGEST
 
 
-def _placed(time: Floats, found: Onsets, reach: float) -> Floats:
-    """Move beats onto near onsets, and give their times in the recording; none in a long silence."""
-    after = np.clip(np.searchsorted(found.time, time), 1, len(found.time) - 1)
-    nearest = after - (time - found.time[after - 1] < found.time[after] - time)
-    hit = np.abs(found.time[nearest] - time) <= reach
-    before = np.clip(np.searchsorted(found.time, time, side="right") - 1, 0, len(found.time) - 1)
-    silent = np.diff(found.seconds, append=np.inf)[before] > LONGEST_GAP  # and so it is after the last
+def _placed(found: Onsets, task: Whole, time: Floats, reach: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Move beats onto near onsets, give their times in the recording, and say which are in no long silence."""
+    lengths = np.rint(found.last / _TICK).astype(np.int64) + _BETWEEN
+    base = np.cumsum(lengths) - lengths
+    at = np.rint(found.time / _TICK).astype(np.int64) + np.repeat(base, np.diff(found.edges))
+    tick = np.rint(time / _TICK).astype(np.int64) + base[task]
+    before = np.searchsorted(at, tick, side="right") - 1
+    after = np.minimum(before + 1, found.edges[task + 1] - 1)
+    nearest = np.where(tick - at[before] < at[after] - tick, before, after)
+    hit = np.abs(at[nearest] - tick) * _TICK <= reach
+    gaps = np.diff(found.seconds, append=np.inf)
+    gaps[found.edges[1:] - 1] = np.inf  # no beat after the last onset
     placed = np.where(hit, found.seconds[nearest], found.seconds[before] + (time - found.time[before]))
-    return np.unique(placed[hit | ~silent])
+    return placed, hit | (gaps[before] <= LONGEST_GAP)

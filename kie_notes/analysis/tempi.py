@@ -26,10 +26,8 @@ from kie_notes.analysis.pulse import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from kie_notes.analysis.grouping import Drums
-    from kie_notes.analysis.pulse import Floats
+    from kie_notes.analysis.pulse import Floats, Whole
 
 #: Candidates are farther apart than this many of ``PERIODS``, 8 %: each could be within 4 % of only one tempo, which is
 #: the usual tolerance (Gouyon et al. 2006).
@@ -120,34 +118,39 @@ def tempo(
 
 
 def _tempi(tasks: pl.DataFrame, *, candidates: int, slowest: float, fastest: float) -> pl.DataFrame:
-    names: list[str] = []
-    ranks: list[int] = []
-    tempi: list[float] = []
-    confidences: list[float] = []
-    for task, found in onsets(tasks):
-        if len(found.time) < 2:
-            continue
+    tables = [_SCHEMA.to_frame()]
+    for found in onsets(tasks):
         correlation = autocorrelation(found)
-        best, confidence = (found[:candidates] for found in peaks(salience(found, correlation), slowest, fastest))
-        names += [task] * len(best)
-        ranks += range(1, len(best) + 1)
-        tempi += (60 / refined(PERIODS[best], correlation)).tolist()
-        confidences += confidence.tolist()
-    return pl.DataFrame([names, ranks, tempi, confidences], schema=_SCHEMA)
+        row, best, confidence = peaks(salience(found, correlation), slowest, fastest, candidates)
+        rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
+        bpm = 60 / refined(row, PERIODS[best], correlation)
+        columns = {"task": found.names[row], "rank": rank, "bpm": bpm, "confidence": confidence}
+        tables.append(pl.DataFrame(columns, schema=_SCHEMA))
+    return pl.concat(tables)
 
 
-def peaks(salient: Floats, slowest: float, fastest: float) -> tuple[NDArray[np.int64], Floats]:
-    """Give the candidate periods, as positions in ``PERIODS``, and their confidences, the best first."""
+def peaks(salient: Floats, slowest: float, fastest: float, candidates: int) -> tuple[Whole, Whole, Floats]:
+    """Give each row's candidates, the best first: the row, the position in ``PERIODS`` and the confidence of each."""
     inside = np.abs(2 * PERIODS - 60 / slowest - 60 / fastest) <= 60 / slowest - 60 / fastest + 1e-9
     if not inside.any():  # a range narrower than the steps of the periods
         inside[np.abs(PERIODS - 120 / (slowest + fastest)).argmin()] = True
-    padded = np.concatenate([[-np.inf], np.where(inside, salient, -np.inf), [-np.inf]])
-    tops = np.flatnonzero(inside & (salient >= padded[:-2]) & (salient > padded[2:]))
-    free = np.ones(len(salient), np.bool_)
-    chosen: list[int] = []
-    for k in tops[np.argsort(-salient[tops], kind="stable")].tolist():
-        if free[k]:
-            chosen.append(k)
-            free[max(0, k - _APART) : k + _APART + 1] = False
-    weight = np.exp(_SHARPNESS * (salient[chosen] - salient[chosen[0]]))
-    return np.array(chosen), weight / weight.sum()
+    rows, count = np.arange(len(salient)), len(PERIODS)
+    # Beside the periods there is room for the neighbours of the first and the last.
+    padded = np.full((len(rows), count + 2 * _APART), -np.inf)
+    open_ = padded[:, _APART : _APART + count]
+    open_[:, inside] = salient[:, inside]
+    before, after = padded[:, _APART - 1 :][:, :count], padded[:, _APART + 1 :][:, :count]
+    open_[(open_ < before) | (open_ <= after)] = -np.inf
+    chosen, height = [], []
+    for _ in range(-(-count // _APART)):
+        best = open_.argmax(axis=1)
+        top = open_[rows, best]
+        if not np.isfinite(top).any():
+            break
+        chosen.append(best)
+        height.append(top)
+        padded[rows[:, None], best[:, None] + np.arange(2 * _APART + 1)] = -np.inf
+    weight = np.exp(_SHARPNESS * (np.array(height) - height[0]))
+    weight /= np.cumsum(weight, axis=0)[-1]  # one after the other: so more rows do not change a sum
+    shown = np.isfinite(height[:candidates]).T
+    return shown.nonzero()[0], np.array(chosen[:candidates]).T[shown], weight[:candidates].T[shown]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kie_notes.analysis.beat_tracking import beats
 from kie_notes.analysis.pulse import PERIODS
 from kie_notes.analysis.tempi import peaks, tempo
 from kie_notes.errors import NotesOrderError
@@ -81,9 +82,10 @@ def test_there_are_as_many_candidates_as_are_asked_for_at_most(golden):
 
 
 def test_candidates_are_more_than_eight_percent_apart():
-    salient = np.zeros(len(PERIODS))
-    salient[[100, 105, 120]] = [2.0, 1.9, 1.0]
-    assert peaks(salient, 30, 300)[0].tolist()[:2] == [100, 120]
+    salient = np.zeros((2, len(PERIODS)))
+    salient[1, [100, 105, 120]] = [2.0, 1.9, 1.0]
+    row, best, _ = peaks(salient, 30, 300, 2)
+    assert best[row == 1].tolist() == [100, 120]
 
 
 def test_silence_costs_nothing(table):
@@ -176,6 +178,32 @@ def test_tasks_worked_on_apart_and_put_together_are_the_same(note_tables, data):
     notes = data.draw(note_tables(min_size=1))
     apart = pl.concat(tempo(part) for part in notes.partition_by("task", maintain_order=True))
     assert apart.equals(tempo(notes))
+
+
+@pytest.fixture(scope="module")
+def long_and_short(table):
+    """Give tasks of a tenth of a second to five minutes, in chords, in no order of their lengths."""
+    draw = np.random.default_rng(7)
+    rows = []
+    for task, seconds in enumerate(draw.permutation(np.geomspace(0.1, 300, 25))):
+        for start in np.sort(draw.uniform(0, seconds, 2 + int(3 * seconds))).tolist():
+            for pitch in draw.choice(np.arange(30, 90), 3, replace=False).tolist():
+                long, loud = draw.uniform(0.01, 1), draw.uniform()
+                rows.append((f"{task:02}", draw.choice(["Flute", "Drums"]), pitch, start, start + long, loud, 0))
+    return table(rows)
+
+
+@pytest.mark.parametrize("helper", [tempo, beats])
+def test_a_task_among_others_of_other_lengths_is_answered_as_alone_to_the_last_bit(long_and_short, helper):
+    apart = pl.concat(helper(part) for part in long_and_short.partition_by("task"))
+    assert helper(long_and_short).equals(apart.sort(apart.columns[:2]))
+
+
+@pytest.mark.parametrize("helper", [tempo, beats])
+def test_notes_that_start_together_may_come_in_any_order(long_and_short, helper):
+    turned = long_and_short.reverse().sort("task", "start", maintain_order=True)
+    assert not turned.equals(long_and_short)
+    assert helper(turned).equals(helper(long_and_short))
 
 
 @settings(max_examples=30)
