@@ -14,6 +14,8 @@ import numpy as np
 from kie_notes.errors import MidiError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from kie_notes.midi.tempo_map import TempoMap
@@ -143,6 +145,16 @@ def read_chunks(content: bytes) -> Chunks:
         reason = f"the header promises {promised} tracks, the file has {len(tracks)}"
         faults.append(Fault("tracks", str(len(tracks)), reason))
     return Chunks(kind, division, tracks, faults)
+
+
+def places(data: bytes, event: bytes) -> Iterator[int]:
+    """Give the places of an event's first bytes: the byte before ends a delta time, so it is below 128."""
+    first = event[:1]
+    at = data.find(first)  # one byte is looked for ten times as fast as two
+    while at >= 0:
+        if data[at - 1] < 0x80 and data.startswith(event, at):
+            yield at
+        at = data.find(first, at + 1)
 
 
 def quantity(data: bytes, at: int) -> tuple[int, int]:

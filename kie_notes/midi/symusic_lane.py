@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kie_notes.midi.chunks import Part, Reading, quantity
+from kie_notes.midi.chunks import Part, Reading, places, quantity
 from kie_notes.midi.events import begins_event
 from kie_notes.midi.tempo_map import tempo_map
 
@@ -98,8 +98,8 @@ def _is_plain(data: bytes) -> bool:
         return True
     ends, suspects = set(), []
     try:
-        suspects += [at for at in _places(data, b"\xff\x51") if data[at + 2] != 3]
-        for at in _places(data, b"\xf0"):  # system exclusive: it ends with 0xf7, and what follows has a status
+        suspects += [at for at in places(data, b"\xff\x51") if data[at + 2] != 3]
+        for at in places(data, b"\xf0"):  # system exclusive: it ends with 0xf7, and what follows has a status
             size, begin = quantity(data, at + 1)
             ends.add(begin + size - 1)
             _, following = quantity(data, begin + size)
@@ -107,21 +107,13 @@ def _is_plain(data: bytes) -> bool:
                 suspects.append(at)
     except IndexError:
         return False
-    suspects += [at for at in _places(data, b"\xf7") if at not in ends]
+    suspects += [at for at in places(data, b"\xf7") if at not in ends]
     return not any(begins_event(data, at) for at in suspects)
 
 
 def _looks_plain(data: bytes) -> bool:
-    return 0xF0 not in data and 0xF7 not in data and data.count(b"\xff\x51") == data.count(b"\xff\x51\x03")
-
-
-def _places(data: bytes, event: bytes) -> Iterator[int]:
-    """Give the places of an event's first bytes: the byte before ends a delta time, so it is below 128."""
-    at = data.find(event)
-    while at >= 0:
-        if data[at - 1] < 0x80:
-            yield at
-        at = data.find(event, at + 1)
+    tempos = places(data, b"\xff\x51")
+    return 0xF0 not in data and 0xF7 not in data and all(data[at + 2 : at + 3] == b"\x03" for at in tempos)
 
 
 def _marked(chunks: Chunks, blocks: int) -> bytes | None:
