@@ -16,8 +16,6 @@ from kie_notes.midi.tempo_map import seconds
 from kie_notes.midi.ticks import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from kie_notes.midi.chunks import Reading
@@ -68,17 +66,15 @@ def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fau
     return Song(memo.task, reading, tracks, memo.divides), faults
 
 
-def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArray[Any]]:
-    """Give the notes of files as columns in canonical order.
-
-    ``task`` is the file's key in ``songs``, ``instrument`` the name's number in ``names``, which grows.
-    """
-    readings = [song.reading for song in songs.values()]
+def columns_of(songs: list[Song]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Give the notes of files as columns, file after file in canonical order; ``instrument`` counts the names."""
+    readings = [song.reading for song in songs]
     sizes = np.array([size for one in readings for size in one.sizes], np.int64)
-    tracks = [track for song in songs.values() for track in song.tracks]
+    tracks = [track for song in songs for track in song.tracks]
+    names: dict[str, int] = {}
     number = np.array([number for number, _ in tracks], np.uint16)
     instrument = np.array([names.setdefault(name, len(names)) for _, name in tracks], np.uint32)
-    task = np.repeat(np.fromiter(songs, np.int64), [len(song.tracks) for song in songs.values()])
+    task = np.repeat(np.arange(len(songs)), [len(song.tracks) for song in songs])
     start, end = (_joined([getattr(one, name) for one in readings], np.int64) for name in ("start", "end"))
     pitch, velocity = (_joined([getattr(one, name) for one in readings], np.uint8) for name in ("pitch", "velocity"))
 
@@ -88,7 +84,7 @@ def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArr
     clock = np.repeat(np.array(clocks, np.int64), sizes)
 
     def times(ticks: Ticks, clock: Ticks) -> Seconds:
-        return _multiplied(songs.values(), seconds(ticks, clock, maps), ticks)
+        return _multiplied(songs, seconds(ticks, clock, maps), ticks)
 
     order = _order(task, number, sizes, start, end, pitch, velocity) if len(maps) == len(songs) else None
     if order is None:
@@ -96,14 +92,13 @@ def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArr
         order = np.lexsort((velocity, stop, pitch, np.repeat(number, sizes), begin, np.repeat(task, sizes)))
         clock = clock[order]
     return {
-        "task": np.repeat(task.astype(np.uint32), sizes),
         "instrument": np.repeat(instrument, sizes)[order],
         "track": np.repeat(number, sizes)[order],
         "pitch": pitch[order],
         "velocity": velocity_of(velocity[order]),
         "start": times(start[order], clock),
         "end": times(end[order], clock),
-    }
+    }, list(names)
 
 
 def _order(
@@ -148,7 +143,7 @@ def _joined(columns: list[NDArray[Any]], kind: type[np.integer[Any]]) -> NDArray
     return np.concatenate([np.empty(0, kind), *columns], dtype=kind)
 
 
-def _multiplied(songs: Iterable[Song], times: Seconds, ticks: Ticks) -> Seconds:
+def _multiplied(songs: list[Song], times: Seconds, ticks: Ticks) -> Seconds:
     """Give the times, but those of files whose clock multiplies as it does."""
     after = 0
     for song in songs:

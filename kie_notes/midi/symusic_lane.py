@@ -28,7 +28,7 @@ from kie_notes.midi.events import begins_event
 from kie_notes.midi.tempo_map import tempo_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from kie_notes.midi.chunks import Chunks
 
