@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HEADER: Final = 14
 
 #: The name and size of a chunk.
-_CHUNK: Final = Struct(">4sI")
+CHUNK: Final = Struct(">4sI")
 
 #: Where the MIDI file begins in a RIFF file of form RMID: after the form, and the name and size of its chunk.
 _IN_RIFF: Final = 20
@@ -133,13 +133,14 @@ def read_chunks(content: bytes) -> Chunks:
         raise MidiError(f"its header has division {division:#06x}, which is no ticks a quarter or a frame")
     at += 8 + max(6, int.from_bytes(header[4:8], "big"))
     tracks = []
-    while at + 8 <= len(content):
-        name, size = _CHUNK.unpack_from(content, at)
+    last = len(content) - CHUNK.size
+    while at <= last:
+        name, size = CHUNK.unpack_from(content, at)
+        begin, at = at + 8, at + 8 + size
         if name == b"MTrk":
-            tracks.append(Track(content[at + 8 : at + 8 + size], size))
+            tracks.append(Track(content[begin:at], size))
         elif not (name.isascii() and name.decode("ascii").isprintable()):
             break
-        at += 8 + size
     faults = []
     if len(tracks) < promised:
         reason = f"the header promises {promised} tracks, the file has {len(tracks)}"
@@ -152,7 +153,7 @@ def places(data: bytes, event: bytes) -> Iterator[int]:
     first = event[:1]
     at = data.find(first)  # one byte is looked for ten times as fast as two
     while at >= 0:
-        if data[at - 1] < 0x80 and data.startswith(event, at):
+        if data.startswith(event, at) and data[at - 1] < 0x80:
             yield at
         at = data.find(first, at + 1)
 

@@ -284,7 +284,7 @@ class _Building:
         begin, self.rows = self.rows, self.rows + len(columns["pitch"])
         room = max(self.rows, min(_RESERVE * self.rows, expected + expected // 8))
         for name, values in columns.items():
-            whole = self.columns.get(name, values[:0])
+            whole = self.columns.setdefault(name, values[:0])
             if self.rows > len(whole):
                 self.columns[name] = np.empty(room, values.dtype)
                 self.columns[name][:begin] = whole[:begin]

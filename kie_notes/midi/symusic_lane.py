@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kie_notes.midi.chunks import Part, Reading, places, quantity
+from kie_notes.midi.chunks import CHUNK, Part, Reading, places, quantity
 from kie_notes.midi.events import begins_event
 from kie_notes.midi.tempo_map import tempo_map
 
@@ -42,9 +42,13 @@ _DELAY: Final = b"\xff\xff\xff\x7f"
 #: A text without letters, to wait with.
 _EMPTY: Final = b"\xff\x01\x00"
 
+#: The header of a file of format 1, up to the number of its tracks.
+_HEADER: Final = b"MThd\x00\x00\x00\x06\x00\x01"
+
 #: What takes the place of ``_END``: nothing at its tick, and later a tempo of 1 us a quarter; a delta time of 0
 #: follows.
 _MARK: Final = _EMPTY + _DELAY + b"\xff\x51\x03\x00\x00\x01" + b"\x00"
+_ADDED: Final = len(_MARK + _END)
 
 #: What stands between two blocks of note-offs.
 _AGAIN: Final = _EMPTY + _DELAY
@@ -69,25 +73,23 @@ def read_fast(files: Sequence[Chunks], *, blocks: int = 1) -> list[Reading | Non
     note-offs are added: where a note ends with the first, the file is read again with two.
     """
     marked = {place: content for place, one in enumerate(files) if (content := _marked(one, blocks))}
-    scores = {place: score for place, content in marked.items() if (score := _score(content))}
-    tempos = {place: _tempos(score, len(files[place].tracks)) for place, score in scores.items()}
-    looks = {place: _looks(scores[place].tracks) for place, found in tempos.items() if found is not None}
-    rows = np.frombuffer(b"".join([notes for some in looks.values() for _, notes in some]), _ROW)
+    shown = {place: found for place, content in marked.items() if (found := _shown(content, files[place]))}
+    rows = np.frombuffer(b"".join([notes for _, looks in shown.values() for _, notes in looks]), _ROW)
     start, pitch, velocity = (rows[name] for name in ("time", "pitch", "velocity"))
     end = start + rows["duration"]
     ended = end < _LATER
     unended = not ended.all()
     readings: list[Reading | None] = [None] * len(files)
     until = 0
-    for place, some in looks.items():
-        sizes = [len(notes) // _ROW.itemsize for _, notes in some]
+    for place, (tempos, looks) in shown.items():
+        sizes = [len(notes) // _ROW.itemsize for _, notes in looks]
         own = slice(until, until := until + sum(sizes))
         if unended and blocks == 1 and not ended[own].all():
             readings[place] = read_fast([files[place]], blocks=2)[0]
         elif not unended or end[own].max(initial=0) < 2 * _LATER:
-            clocks = [tempo_map(files[place].division, tempos[place] or ())]
+            clocks = [tempo_map(files[place].division, tempos)]
             columns = (start[own], end[own], pitch[own], velocity[own])
-            reading = Reading(clocks, [part for part, _ in some], sizes, *columns, files[place].faults)
+            reading = Reading(clocks, [part for part, _ in looks], sizes, *columns, files[place].faults)
             readings[place] = reading.closed(ended[own]) if unended else reading
     return readings
 
@@ -118,26 +120,31 @@ def _looks_plain(data: bytes) -> bool:
 
 def _marked(chunks: Chunks, blocks: int) -> bytes | None:
     """Give a file of the tracks, the mark and the note-offs behind the end of each; None if it is not for symusic."""
-    tracks = [data for data, promised in chunks.tracks if len(data) == promised and data.endswith(_END)]
+    tracks = [data[: -len(_END)] for data, promised in chunks.tracks if len(data) == promised and data.endswith(_END)]
     whole = b"".join(tracks)
-    if chunks.apart() or len(tracks) < len(chunks.tracks) or not (_looks_plain(whole) or all(map(_is_plain, tracks))):
+    if chunks.apart() or len(tracks) < len(chunks.tracks):
+        return None
+    if not (_looks_plain(whole) or all(_is_plain(data) for data, _ in chunks.tracks)):
         return None
     pairs = [pair for pair in _OFFS if pair[0] in whole]
-    pieces = [b"MThd\x00\x00\x00\x06\x00\x01", len(tracks).to_bytes(2, "big"), b"\x01\xe0"]
+    pieces = [_HEADER, len(tracks).to_bytes(2, "big"), b"\x01\xe0"]
     for data in tracks:
         offs = b"".join([block for status, block in pairs if status in data])
-        added = _MARK + _AGAIN.join([offs] * blocks)
-        pieces += (b"MTrk", (len(data) + len(added)).to_bytes(4, "big"), data[: -len(_END)], added, _END)
+        added = offs if blocks == 1 else _AGAIN.join([offs] * blocks)
+        pieces += (CHUNK.pack(b"MTrk", len(data) + len(added) + _ADDED), data, _MARK, added, _END)
     return b"".join(pieces)
 
 
-def _score(content: bytes) -> Any:  # noqa: ANN401 -- one of symusic's, or None
+def _shown(content: bytes, chunks: Chunks) -> tuple[list[tuple[int, int]], list[tuple[Part, bytes]]] | None:
+    """Give the tempo events and the parts with their notes as symusic reads them; None where it does not."""
     from symusic.core import ScoreTick
 
     try:
-        return ScoreTick.from_midi(content)
+        score = ScoreTick.from_midi(content)
     except (RuntimeError, OSError, ValueError):
         return None
+    tempos = _tempos(score, len(chunks.tracks))
+    return None if tempos is None else (tempos, _looks(score.tracks))
 
 
 def _tempos(score: Any, count: int) -> list[tuple[int, int]] | None:  # noqa: ANN401 -- one of symusic's
