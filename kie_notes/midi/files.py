@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 #: Tracks are numbered with 16 bits.
 _MOST_PARTS: Final = 1 << 16
 
-#: Bytes that are read at once, some 16,000 notes: few enough to stay in a processor's cache, enough to be worth it.
-_BATCH: Final = 1 << 17
+#: Bytes that are read at once, some 65,000 notes: few enough to stay in a processor's cache, enough to be worth it.
+_BATCH: Final = 1 << 19
 
 #: Files that are read at once.
 _FILES: Final = 256
