@@ -62,7 +62,10 @@ def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fau
         reason = "the MIDI tracks are not those that kie_notes wrote; they are numbered in their order"
         faults = [Fault("memo", None, reason)]
         memo = Memo(kie_notes=1, task=memo.task, tracks=list(range(len(reading.parts))), divides=memo.divides)
-    tracks = [(number, part_name(part, number, memo)) for number, part in zip(memo.tracks, reading.parts, strict=True)]
+    tracks = [
+        (number, _named(*part[:3], memo.names.get(number, part.name)))
+        for number, part in zip(memo.tracks, reading.parts, strict=True)
+    ]
     return Song(memo.task, reading, tracks, memo.divides), faults
 
 
@@ -136,8 +139,10 @@ def _order(
 
 
 @lru_cache(maxsize=1 << 14)
-def _named(name: str, program: int, is_drum: bool) -> str:  # noqa: FBT001 -- a part's look, as a key
-    return part_name(Part(name, program, is_drum, 0), 0, None)
+def _named(name: str, program: int, is_drum: bool, full: str | None = None) -> str:  # noqa: FBT001 -- they are a key
+    """Name the instrument of a part that looks so; ``full`` is the name that the memo of its file gives it."""
+    memo = None if full is None else Memo(kie_notes=1, task="", tracks=[], names={0: full})
+    return part_name(Part(name, program, is_drum, 0), 0, memo)
 
 
 def _joined(columns: list[NDArray[Any]], kind: type[np.integer[Any]]) -> NDArray[Any]:
