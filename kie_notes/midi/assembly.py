@@ -16,8 +16,6 @@ from kie_notes.midi.tempo_map import seconds
 from kie_notes.midi.ticks import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from kie_notes.midi.chunks import Reading
@@ -64,21 +62,22 @@ def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fau
         reason = "the MIDI tracks are not those that kie_notes wrote; they are numbered in their order"
         faults = [Fault("memo", None, reason)]
         memo = Memo(kie_notes=1, task=memo.task, tracks=list(range(len(reading.parts))), divides=memo.divides)
-    tracks = [(number, part_name(part, number, memo)) for number, part in zip(memo.tracks, reading.parts, strict=True)]
+    tracks = [
+        (number, _named(*part[:3], memo.names.get(number, part.name)))
+        for number, part in zip(memo.tracks, reading.parts, strict=True)
+    ]
     return Song(memo.task, reading, tracks, memo.divides), faults
 
 
-def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArray[Any]]:
-    """Give the notes of files as columns in canonical order.
-
-    ``task`` is the file's key in ``songs``, ``instrument`` the name's number in ``names``, which grows.
-    """
-    readings = [song.reading for song in songs.values()]
+def columns_of(songs: list[Song]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Give the notes of files as columns, file after file in canonical order; ``instrument`` counts the names."""
+    readings = [song.reading for song in songs]
     sizes = np.array([size for one in readings for size in one.sizes], np.int64)
-    tracks = [track for song in songs.values() for track in song.tracks]
+    tracks = [track for song in songs for track in song.tracks]
+    names: dict[str, int] = {}
     number = np.array([number for number, _ in tracks], np.uint16)
     instrument = np.array([names.setdefault(name, len(names)) for _, name in tracks], np.uint32)
-    task = np.repeat(np.fromiter(songs, np.int64), [len(song.tracks) for song in songs.values()])
+    task = np.repeat(np.arange(len(songs)), [len(song.tracks) for song in songs])
     start, end = (_joined([getattr(one, name) for one in readings], np.int64) for name in ("start", "end"))
     pitch, velocity = (_joined([getattr(one, name) for one in readings], np.uint8) for name in ("pitch", "velocity"))
 
@@ -88,7 +87,7 @@ def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArr
     clock = np.repeat(np.array(clocks, np.int64), sizes)
 
     def times(ticks: Ticks, clock: Ticks) -> Seconds:
-        return _multiplied(songs.values(), seconds(ticks, clock, maps), ticks)
+        return _multiplied(songs, seconds(ticks, clock, maps), ticks)
 
     order = _order(task, number, sizes, start, end, pitch, velocity) if len(maps) == len(songs) else None
     if order is None:
@@ -96,14 +95,13 @@ def columns_of(songs: dict[int, Song], names: dict[str, int]) -> dict[str, NDArr
         order = np.lexsort((velocity, stop, pitch, np.repeat(number, sizes), begin, np.repeat(task, sizes)))
         clock = clock[order]
     return {
-        "task": np.repeat(task.astype(np.uint32), sizes),
         "instrument": np.repeat(instrument, sizes)[order],
-        "track": np.repeat(number, sizes)[order],
-        "pitch": pitch[order],
-        "velocity": velocity_of(velocity[order]),
+        "track": np.repeat(number, sizes).take(order),  # of small numbers it is the faster way
+        "pitch": pitch.take(order),
+        "velocity": velocity_of(velocity.take(order)),
         "start": times(start[order], clock),
         "end": times(end[order], clock),
-    }
+    }, list(names)
 
 
 def _order(
@@ -125,30 +123,33 @@ def _order(
     of_task, of_tick, of_track, of_row = (most.bit_length() for most in (*mosts, len(start)))
     if of_task + of_tick + of_track + 7 + of_row > 63:
         return None
-    key = np.repeat((task << (of_tick + of_track) | number) << (7 + of_row), sizes)
-    key |= start << (of_track + 7 + of_row)
-    key |= pitch.astype(np.int64) << of_row
+    key = start << of_track + 7
+    key |= np.repeat((task << of_tick + of_track | number) << 7, sizes)
+    key |= pitch
+    key <<= of_row
     key |= np.arange(len(start))
     key.sort()
     note, order = key >> of_row, key & ((1 << of_row) - 1)
-    tied = note[1:] == note[:-1]
-    if tied.any():
-        doubtful = np.append(tied, False) | np.append(False, tied)
+    tied = np.flatnonzero(note[1:] == note[:-1])
+    if tied.size:
+        doubtful = np.union1d(tied, tied + 1)
         some = order[doubtful]
         order[doubtful] = some[np.lexsort((velocity[some], end[some], note[doubtful]))]
     return order
 
 
 @lru_cache(maxsize=1 << 14)
-def _named(name: str, program: int, is_drum: bool) -> str:  # noqa: FBT001 -- a part's look, as a key
-    return part_name(Part(name, program, is_drum, 0), 0, None)
+def _named(name: str, program: int, is_drum: bool, full: str | None = None) -> str:  # noqa: FBT001 -- they are a key
+    """Name the instrument of a part that looks so; ``full`` is the name that the memo of its file gives it."""
+    memo = None if full is None else Memo(kie_notes=1, task="", tracks=[], names={0: full})
+    return part_name(Part(name, program, is_drum, 0), 0, memo)
 
 
 def _joined(columns: list[NDArray[Any]], kind: type[np.integer[Any]]) -> NDArray[Any]:
     return np.concatenate([np.empty(0, kind), *columns], dtype=kind)
 
 
-def _multiplied(songs: Iterable[Song], times: Seconds, ticks: Ticks) -> Seconds:
+def _multiplied(songs: list[Song], times: Seconds, ticks: Ticks) -> Seconds:
     """Give the times, but those of files whose clock multiplies as it does."""
     after = 0
     for song in songs:

@@ -17,8 +17,7 @@ How a file is read is the same on both lanes (``engine``), and stated here:
 - **Formats** 0 and 1 are one piece. In format 2 each MIDI track is a sequence of its own with tempo events of its own;
   all are given, each from 0 s on.
 - **Damage** does not end the call. A track is read as far as its bytes make sense, the other tracks whole; what is
-wrong
-  is a row of the rejects. A file of which nothing can be read is a failed task.
+  wrong is a row of the rejects. A file of which nothing can be read is a failed task.
 - **Files that kie_notes wrote** come back as ``from_midi`` gives them, bit for bit.
 """
 
@@ -39,7 +38,7 @@ import numpy as np
 import polars as pl
 
 from kie_notes.errors import MissingExtraError
-from kie_notes.midi.files import read_piece, text
+from kie_notes.midi.files import read_pieces, text
 from kie_notes.midi.read import midi_files, task_name
 from kie_notes.notes import NOTES_SCHEMA, REJECTS_SCHEMA, TASKS_SCHEMA, Flattened
 from kie_notes.progress import bar
@@ -57,8 +56,11 @@ Engine = Literal["auto", "symusic", "python"]
 #: What becomes of the sustain pedal.
 Pedal = Literal["ignore", "apply"]
 
-#: Files that are read at once, by one process.
+#: Files that one of several processes is given at once.
 _FILES: Final = 16
+
+#: Columns reserve room for this many times the notes that they hold, at most; what is not used costs no memory.
+_RESERVE: Final = 16
 
 #: Pieces that wait for each process, so that it never waits itself and no more is held.
 _AHEAD: Final = 4
@@ -184,7 +186,7 @@ def midi_batches(
         raise ValueError(f"expected workers and batch_notes of 1 or more, got {workers} and {batch_notes}")
     fast = _chosen(engine) == "symusic" and pedal == "ignore"
     files = _named_files(source)
-    return _batches(files, partial(read_piece, fast=fast, pedal=pedal == "apply"), batch_notes, workers, progress)
+    return _batches(files, partial(read_pieces, fast=fast, pedal=pedal == "apply"), batch_notes, workers, progress)
 
 
 def _chosen(engine: Engine) -> Engine:
@@ -198,100 +200,112 @@ def _chosen(engine: Engine) -> Engine:
     return engine
 
 
-def _named_files(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[tuple[str, Path]]:
+def _named_files(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[tuple[str, str]]:
     """Give the files with their tasks' ids, should they bear none."""
-    if isinstance(source, str | os.PathLike):
-        paths = midi_files(Path(source))
-        above = len(Path(source).parts) - (paths == [Path(source)])
-        return [(text("/".join(path.parts[above:]).removesuffix(path.suffix)), path) for path in paths]
-    paths = [Path(path) for path in source]
-    shared = os.path.commonpath([path.absolute().parent for path in paths]) if paths else ""
-    return [(task_name(path.absolute().relative_to(shared)), path) for path in paths]
+    if not isinstance(source, str | os.PathLike):
+        paths = [Path(path) for path in source]
+        shared = os.path.commonpath([path.absolute().parent for path in paths]) if paths else ""
+        return [(task_name(path.absolute().relative_to(shared)), str(path)) for path in paths]
+    root = Path(source)
+    files = midi_files(root)
+    if files == [str(root)]:
+        return [(text(root.name.removesuffix(root.suffix)), str(root))]
+    above = len(str(root / "_")) - 1
+    return [(text(path[above:].rpartition(".")[0]), path) for path in files]
 
 
 def _batches(
-    files: list[tuple[str, Path]],
-    read: Callable[[list[tuple[str, Path]]], Piece],
+    files: list[tuple[str, str]],
+    read: Callable[[list[tuple[str, str]]], Iterator[Piece]],
     notes: int,
     workers: int,
     progress: bool,  # noqa: FBT001
 ) -> Iterator[Flattened]:
-    building, seen = _Building(), dict[str, str]()
+    building, seen, found, done = _Building(), dict[str, str](), 0, 0
     shown = bar(unit="file", total=len(files), progress=progress)
-    for piece in _pieces(files, read, workers):
-        building.add(piece, seen)
+    for piece in read(files) if workers == 1 else _pieces(files, read, workers):
         shown.update(len(piece.files))
-        if building.rows >= notes:
-            yield building.done()
-            building = _Building()
+        found, done = found + sum(file.notes for file in piece.files), done + len(piece.files)
+        rest = piece
+        while rest.files:
+            some, rest = rest.cut(notes - building.rows)
+            building.add(some, seen, expected=min(notes, found * len(files) // done))
+            if building.rows >= notes:
+                yield building.done()
+                building = _Building()
     shown.close()
-    if building.tasks or building.rejects:
+    if building.files or building.rejects:
         yield building.done()
 
 
 def _pieces(
-    files: list[tuple[str, Path]], read: Callable[[list[tuple[str, Path]]], Piece], workers: int
+    files: list[tuple[str, str]], read: Callable[[list[tuple[str, str]]], Iterator[Piece]], workers: int
 ) -> Iterator[Piece]:
-    """Read some files at a time, in their order."""
+    """Read some files at a time in other processes, in their order."""
     groups = (files[at : at + _FILES] for at in range(0, len(files), _FILES))
-    if workers == 1:
-        yield from map(read, groups)
-        return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = deque(pool.submit(read, group) for group in islice(groups, _AHEAD * workers))
+        waiting = deque(pool.submit(_listed, read, group) for group in islice(groups, _AHEAD * workers))
         while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(read, group) for group in islice(groups, 1))
+            yield from waiting.popleft().result()
+            waiting.extend(pool.submit(_listed, read, group) for group in islice(groups, 1))
+
+
+def _listed(read: Callable[[list[tuple[str, str]]], Iterator[Piece]], files: list[tuple[str, str]]) -> list[Piece]:
+    return list(read(files))
 
 
 class _Building:
-    """A batch while pieces come in."""
+    """A batch while pieces come in, in columns that grow in place."""
 
     def __init__(self) -> None:
-        self.pieces: list[dict[str, NDArray[Any]]] = []
-        self.names: dict[str, list[str | None]] = {"task": [], "instrument": []}
-        self.tasks: list[tuple[object, ...]] = []
+        self.columns: dict[str, NDArray[Any]] = {}
+        self.names: list[str] = []
+        self.files: list[File] = []
         self.rejects: list[tuple[object, ...]] = []
         self.rows = 0
 
-    def add(self, piece: Piece, seen: dict[str, str]) -> None:
-        """Add a piece, but for files whose task an earlier file bears."""
-        again = []
-        for place, file in enumerate(piece.files):
-            if file.task in seen:
-                again.append(place)
+    def add(self, piece: Piece, seen: dict[str, str], *, expected: int) -> None:
+        """Add a piece, but for files whose task an earlier file bears; ``expected`` is a guess of all rows."""
+        kept = []
+        for file in piece.files:
+            kept.append(file.task not in seen)
+            if kept[-1]:
+                seen[file.task] = file.path
+                self.files.append(file)
+                self.rejects += [(file.task, *reject) for reject in file.rejects]
+            else:
                 reason = f"bears the task of {seen[file.task]}; its {file.notes} notes are left out"
                 self.rejects.append((file.task, None, None, "task", file.path, reason))
-                continue
-            seen[file.task] = file.path
-            self.tasks.append(_task_row(file))
-            self.rejects += [(file.task, *reject) for reject in file.rejects]
-        names = {"task": [file.task for file in piece.files], "instrument": piece.names}
-        for columns in piece.batches:
-            kept = ~np.isin(columns["task"], again) if again else slice(None)
-            batch = {name: values[kept] for name, values in columns.items()}
-            for name in names:
-                batch[name] += len(self.names[name])
-            self.rows += len(batch["task"])
-            self.pieces.append(batch)
-        for name, texts in names.items():
-            self.names[name] += texts
+        rows = slice(None) if all(kept) else np.repeat(kept, [file.notes for file in piece.files])
+        self._append({name: values[rows] for name, values in piece.columns.items()}, expected)
+        self.names += piece.names
+
+    def _append(self, columns: dict[str, NDArray[Any]], expected: int) -> None:
+        begin, self.rows = self.rows, self.rows + len(columns["pitch"])
+        room = max(self.rows, min(_RESERVE * self.rows, expected + expected // 8))
+        for name, values in columns.items():
+            whole = self.columns.setdefault(name, values[:0])
+            if self.rows > len(whole):
+                self.columns[name] = np.empty(room, values.dtype)
+                self.columns[name][:begin] = whole[:begin]
+            self.columns[name][begin : self.rows] = values
+        self.columns["instrument"][begin : self.rows] += len(self.names)
 
     def done(self) -> Flattened:
+        notes = {name: values[: self.rows] for name, values in self.columns.items()}
+        sizes = [file.notes for file in self.files]
+        task = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+        notes["task"] = _named([file.task for file in self.files], task)
+        notes["instrument"] = _named(self.names, notes["instrument"])
         return Flattened(
-            _table(self.pieces, self.names),
-            pl.DataFrame(self.tasks, schema=TASKS_SCHEMA, orient="row"),
+            pl.DataFrame(notes, schema=NOTES_SCHEMA),
+            pl.DataFrame([_task_row(file) for file in self.files], schema=TASKS_SCHEMA, orient="row"),
             pl.DataFrame(self.rejects, schema=REJECTS_SCHEMA, orient="row"),
         )
 
 
-def _table(pieces: list[dict[str, NDArray[Any]]], names: dict[str, list[str | None]]) -> pl.DataFrame:
-    """Make one notes table of batches, whose ``task`` and ``instrument`` count positions in ``names``."""
-    if not pieces:
-        return pl.DataFrame(schema=NOTES_SCHEMA)
-    whole = {name: np.concatenate([piece[name] for piece in pieces]) for name in NOTES_SCHEMA}
-    by_name = {name: pl.Series(values, dtype=pl.Categorical()).gather(whole[name]) for name, values in names.items()}
-    return pl.DataFrame(whole | by_name, schema=NOTES_SCHEMA)
+def _named(names: list[str], places: NDArray[np.uint32]) -> pl.Series:
+    return pl.Series(names, dtype=pl.Categorical()).gather(pl.Series(places))
 
 
 def _task_row(file: File) -> tuple[object, ...]:

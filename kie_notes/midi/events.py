@@ -182,17 +182,6 @@ def read_events(chunks: Chunks, *, pedal: bool) -> Reading:
     ).closed(closed)
 
 
-def begins_event(data: bytes, at: int) -> bool:
-    """Whether an event begins at a place of a track's bytes, or damage before hides that."""
-    try:
-        _Events().walk(data[:at] + b"\xf4")  # which begins no event, and leaves any other cut
-    except _Damage:
-        return True
-    except IndexError:
-        pass
-    return False
-
-
 def _held(events: _Events, key: Ticks, pitch: NDArray[np.uint8], start: Ticks, end: Ticks, *, apart: bool) -> Ticks:
     """Give the ends with the pedal; a channel is the same one in every track, but in format 2."""
     line = key >> 7

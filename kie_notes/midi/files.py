@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
+from io import FileIO
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kie_notes.errors import MidiError
-from kie_notes.midi.assembly import Song, columns_of, memo_of
+from kie_notes.midi.assembly import columns_of, memo_of
 from kie_notes.midi.chunks import Chunks, read_chunks
 from kie_notes.midi.events import read_events
 from kie_notes.midi.symusic_lane import read_fast
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
+    from kie_notes.midi.assembly import Song
     from kie_notes.midi.chunks import Reading
 
 #: Tracks are numbered with 16 bits.
 _MOST_PARTS: Final = 1 << 16
 
-#: Notes that become columns at once: few enough to stay in a processor's cache, enough to be worth it.
-_BATCH: Final = 1 << 14
+#: Bytes that are read at once, some 65,000 notes: few enough to stay in a processor's cache, enough to be worth it.
+_BATCH: Final = 1 << 19
+
+#: Files that are read at once.
+_FILES: Final = 256
 
 
 class File(NamedTuple):
@@ -41,57 +48,81 @@ class File(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Files, and their notes in canonical order; ``task`` counts ``files``, ``instrument`` counts ``names``."""
+    """Files, and their notes one after the other, each file's in canonical order; ``instrument`` counts ``names``."""
 
     files: list[File]
-    batches: list[dict[str, NDArray[Any]]]
+    columns: dict[str, NDArray[Any]]
     names: list[str]
 
+    def cut(self, notes: int) -> tuple[Piece, Piece]:
+        """Cut behind the file that brings so many notes."""
+        ends = list(accumulate(file.notes for file in self.files))
+        at = bisect_left(ends, notes) + 1
+        if at >= len(ends):
+            return self, Piece([], {}, [])
+        halves = [
+            Piece(files, {name: values[rows] for name, values in self.columns.items()}, self.names)
+            for files, rows in (
+                (self.files[:at], slice(ends[at - 1])),
+                (self.files[at:], slice(ends[at - 1], None)),
+            )
+        ]
+        return halves[0], halves[1]
 
-def read_piece(paths: list[tuple[str, Path]], *, fast: bool, pedal: bool) -> Piece:
+
+class _Opened(NamedTuple):
+    name: str
+    path: str
+    content: bytes
+    chunks: Chunks | MidiError | OSError
+
+
+def read_pieces(paths: Iterable[tuple[str, str]], *, fast: bool, pedal: bool) -> Iterator[Piece]:
     """Read files that are given with their tasks' ids, should they bear none: with symusic where it does (``fast``)."""
-    opened = [_opened(path) for _, path in paths]
-    sound = [chunks for _, chunks in opened if isinstance(chunks, Chunks)]
+    opened: list[_Opened] = []
+    size = 0
+    for name, path in paths:
+        opened.append(_opened(name, path))
+        size += len(opened[-1].content)
+        if size >= _BATCH or len(opened) == _FILES:
+            yield _piece(opened, fast=fast, pedal=pedal)
+            opened, size = [], 0
+    if opened:
+        yield _piece(opened, fast=fast, pedal=pedal)
+
+
+def _piece(opened: list[_Opened], *, fast: bool, pedal: bool) -> Piece:
+    sound = [one.chunks for one in opened if isinstance(one.chunks, Chunks)]
     readings = iter(read_fast(sound) if fast else [None] * len(sound))
     files: list[File] = []
-    songs: dict[int, Song] = {}
-    batches: list[dict[str, NDArray[Any]]] = []
-    names: dict[str, int] = {}
-    waiting = 0
-    for (name, path), (content, chunks) in zip(paths, opened, strict=True):
+    songs: list[Song] = []
+    for name, path, content, chunks in opened:
         try:
             if isinstance(chunks, Exception):
                 raise chunks
             song, rejects = _song(name, content, next(readings) or read_events(chunks, pedal=pedal))
         except (MidiError, OSError) as fault:
-            reason = fault.strerror if isinstance(fault, OSError) else str(fault)
-            files.append(
-                File(name, text(path), "failed", 0, 0, [(None, None, "file", None, f"cannot be read: {reason}")])
-            )
+            reason = f"cannot be read: {fault.strerror if isinstance(fault, OSError) else fault}"
+            files.append(File(name, text(path), "failed", 0, 0, [(None, None, "file", None, reason)]))
             continue
         count = len(song.reading.start)
-        songs[len(files)] = song
-        waiting += count
-        state = "complete" if count else "empty"
-        files.append(File(song.task, text(path), state, len(song.tracks), count, rejects))
-        if waiting >= _BATCH:
-            batches.append(columns_of(songs, names))
-            songs, waiting = {}, 0
-    return Piece(files, [*batches, columns_of(songs, names)], list(names))
+        songs.append(song)
+        files.append(File(song.task, text(path), "complete" if count else "empty", len(song.tracks), count, rejects))
+    return Piece(files, *columns_of(songs))
 
 
-def text(path: str | os.PathLike[str]) -> str:
+def text(path: str) -> str:
     """Give a path as text; bytes that are none become question marks."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")
 
 
-def _opened(path: Path) -> tuple[bytes, Chunks | MidiError | OSError]:
+def _opened(name: str, path: str) -> _Opened:
     try:
-        with path.open("rb", buffering=0) as file:
-            content = file.read()
-        return content, read_chunks(content)
+        with FileIO(path) as file:
+            content = file.readall()
+        return _Opened(name, path, content, read_chunks(content))
     except (MidiError, OSError) as fault:
-        return b"", fault
+        return _Opened(name, path, b"", fault)
 
 
 def _song(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Any]]:

@@ -157,7 +157,7 @@ class Changes(NamedTuple):
 
 def velocity_of(velocity: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give MIDI velocities as the table's: n / 127, which is what the service sends."""
-    return (velocity / 127).astype(np.float32)
+    return np.divide(velocity, 127, dtype=np.float32)
 
 
 def plan(batch: Batch) -> Plan:

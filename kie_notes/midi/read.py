@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -22,13 +23,15 @@ from kie_notes.midi.ticks import Clock
 from kie_notes.notes import NOTES_SCHEMA, sort_notes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pretty_midi
     from numpy.typing import NDArray
 
     from kie_notes.midi.ticks import Seconds
 
 #: Endings of the files that are looked for in a folder, in any case.
-_SUFFIXES: Final = (".mid", ".midi")
+_SUFFIXES: Final = ("mid", "midi")
 
 #: How far from a whole tick a time may be and still be that tick: pretty_midi's rounding is below 1e-8 of one.
 _TICK_NOISE: Final = 1e-6
@@ -94,7 +97,7 @@ def from_midi(
         return sort_notes(_read(source, task).notes)
     root = Path(source)
     tables: dict[str, tuple[Path, pl.DataFrame]] = {}
-    for path in midi_files(root):
+    for path in map(Path, midi_files(root)):
         try:
             name = task_name(path.relative_to(root) if path != root else Path(path.name))
             found = _read_file(path, name)
@@ -112,13 +115,24 @@ class _Found(NamedTuple):
     notes: pl.DataFrame
 
 
-def midi_files(root: Path) -> list[Path]:
+def midi_files(root: Path) -> list[str]:
     """Give the MIDI files of a folder to its bottom, in the order of their paths; or the one file that ``root`` is."""
     if root.is_dir():
-        return sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+        return sorted(_below(str(root / "_")[:-1]), key=lambda path: path.replace("/", "\0"))
     if root.is_file():
-        return [root]
+        return [str(root)]
     raise MidiError(f"{root}: no such file or folder")
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Give the MIDI files below a folder, whose path ends with a slash; links to folders are not followed."""
+    with suppress(PermissionError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            stem, _, suffix = entry.name.rpartition(".")
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(f"{folder}{entry.name}/")
+            elif stem and suffix.lower() in _SUFFIXES and entry.is_file():
+                yield folder + entry.name
 
 
 def task_name(path: Path) -> str:

@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kie_notes.midi.chunks import Part, Reading, quantity
-from kie_notes.midi.events import begins_event
+from kie_notes.midi.chunks import CHUNK, Part, Reading, places, quantity
 from kie_notes.midi.tempo_map import tempo_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from kie_notes.midi.chunks import Chunks
 
@@ -45,9 +44,13 @@ _EMPTY: Final = b"\xff\x01\x00"
 #: What takes the place of ``_END``: nothing at its tick, and later a tempo of 1 us a quarter; a delta time of 0
 #: follows.
 _MARK: Final = _EMPTY + _DELAY + b"\xff\x51\x03\x00\x00\x01" + b"\x00"
+_ADDED: Final = len(_MARK + _END)
 
 #: What stands between two blocks of note-offs.
 _AGAIN: Final = _EMPTY + _DELAY
+
+#: A status that no event has (MIDI 1.0).
+_NO_EVENT: Final = 0xF4
 
 #: For the status of a channel's note-ons: the note-offs of all its pitches, a delta time of 0 behind each.
 _OFFS: Final = [
@@ -69,74 +72,82 @@ def read_fast(files: Sequence[Chunks], *, blocks: int = 1) -> list[Reading | Non
     note-offs are added: where a note ends with the first, the file is read again with two.
     """
     marked = {place: content for place, one in enumerate(files) if (content := _marked(one, blocks))}
-    scores = {place: score for place, content in marked.items() if (score := _score(content))}
-    tempos = {place: _tempos(score, len(files[place].tracks)) for place, score in scores.items()}
-    looks = {place: _looks(scores[place].tracks) for place, found in tempos.items() if found is not None}
-    rows = np.frombuffer(b"".join([notes for some in looks.values() for _, notes in some]), _ROW)
+    shown = {place: found for place, content in marked.items() if (found := _shown(content, files[place]))}
+    rows = np.frombuffer(b"".join([notes for _, looks in shown.values() for _, notes in looks]), _ROW)
     start, pitch, velocity = (rows[name] for name in ("time", "pitch", "velocity"))
     end = start + rows["duration"]
     ended = end < _LATER
     unended = not ended.all()
     readings: list[Reading | None] = [None] * len(files)
     until = 0
-    for place, some in looks.items():
-        sizes = [len(notes) // _ROW.itemsize for _, notes in some]
+    for place, (tempos, looks) in shown.items():
+        sizes = [len(notes) // _ROW.itemsize for _, notes in looks]
         own = slice(until, until := until + sum(sizes))
         if unended and blocks == 1 and not ended[own].all():
             readings[place] = read_fast([files[place]], blocks=2)[0]
         elif not unended or end[own].max(initial=0) < 2 * _LATER:
-            clocks = [tempo_map(files[place].division, tempos[place] or ())]
+            clocks = [tempo_map(files[place].division, tempos)]
             columns = (start[own], end[own], pitch[own], velocity[own])
-            reading = Reading(clocks, [part for part, _ in some], sizes, *columns, files[place].faults)
+            reading = Reading(clocks, [part for part, _ in looks], sizes, *columns, files[place].faults)
             readings[place] = reading.closed(ended[own]) if unended else reading
     return readings
 
 
-def _is_plain(data: bytes) -> bool:
-    """Whether a track has nothing that symusic reads otherwise than ``events``, as far as its bytes tell."""
-    if _looks_plain(data):
-        return True
-    ends, suspects = set(), []
-    try:
-        suspects += [at for at in _places(data, b"\xff\x51") if data[at + 2] != 3]
-        for at in _places(data, b"\xf0"):  # system exclusive: it ends with 0xf7, and what follows has a status
-            size, begin = quantity(data, at + 1)
-            ends.add(begin + size - 1)
-            _, following = quantity(data, begin + size)
-            if data[following] < 0x80:
-                suspects.append(at)
-    except IndexError:
-        return False
-    suspects += [at for at in _places(data, b"\xf7") if at not in ends]
-    return not any(begins_event(data, at) for at in suspects)
+def _marked(chunks: Chunks, blocks: int) -> bytes | None:
+    """Give a file of the tracks, the mark and the note-offs behind the end of each; None if it is not for symusic."""
+    tracks = [data[: -len(_END)] for data, promised in chunks.tracks if len(data) == promised and data.endswith(_END)]
+    whole = b"".join(tracks)
+    if chunks.apart() or len(tracks) < len(chunks.tracks) or not (_looks_plain(whole) or _is_plain(chunks)):
+        return None
+    pairs = [pair for pair in _OFFS if pair[0] in whole]
+    pieces = [_header(len(tracks))]
+    for data in tracks:
+        offs = b"".join([block for status, block in pairs if status in data])
+        added = offs if blocks == 1 else _AGAIN.join([offs] * blocks)
+        pieces += (CHUNK.pack(b"MTrk", len(data) + len(added) + _ADDED), data, _MARK, added, _END)
+    return b"".join(pieces)
 
 
 def _looks_plain(data: bytes) -> bool:
-    return 0xF0 not in data and 0xF7 not in data and data.count(b"\xff\x51") == data.count(b"\xff\x51\x03")
+    """Whether there is nothing in the tracks that symusic reads otherwise than ``events``, as far as bytes tell."""
+    tempos = places(data, b"\xff\x51")
+    return 0xF0 not in data and 0xF7 not in data and all(data[at + 2 : at + 3] == b"\x03" for at in tempos)
 
 
-def _places(data: bytes, event: bytes) -> Iterator[int]:
-    """Give the places of an event's first bytes: the byte before ends a delta time, so it is below 128."""
-    at = data.find(event)
-    while at >= 0:
-        if data[at - 1] < 0x80:
-            yield at
-        at = data.find(event, at + 1)
+def _is_plain(chunks: Chunks) -> bool:
+    """Whether no event begins at a suspect place of the tracks.
+
+    There the tracks are given a byte that symusic takes in a delta time or a text, but refuses where an event begins.
+    """
+    probes = []
+    for data, _ in chunks.tracks:
+        if suspects := _suspects(data):
+            probe = bytearray(data)
+            for at in suspects:
+                probe[at] = _NO_EVENT
+            probes += [CHUNK.pack(b"MTrk", len(probe)), probe]
+    return not probes or _score(b"".join([_header(len(probes) // 2), *probes])) is not None
 
 
-def _marked(chunks: Chunks, blocks: int) -> bytes | None:
-    """Give a file of the tracks, the mark and the note-offs behind the end of each; None if it is not for symusic."""
-    tracks = [data for data, promised in chunks.tracks if len(data) == promised and data.endswith(_END)]
-    whole = b"".join(tracks)
-    if chunks.apart() or len(tracks) < len(chunks.tracks) or not (_looks_plain(whole) or all(map(_is_plain, tracks))):
-        return None
-    pairs = [pair for pair in _OFFS if pair[0] in whole]
-    pieces = [b"MThd\x00\x00\x00\x06\x00\x01", len(tracks).to_bytes(2, "big"), b"\x01\xe0"]
-    for data in tracks:
-        offs = b"".join([block for status, block in pairs if status in data])
-        added = _MARK + _AGAIN.join([offs] * blocks)
-        pieces += (b"MTrk", (len(data) + len(added)).to_bytes(4, "big"), data[: -len(_END)], added, _END)
-    return b"".join(pieces)
+def _suspects(data: bytes) -> list[int]:
+    """Give the places of a track at which symusic reads otherwise than ``events``, should an event begin there."""
+    ends, found = set(), [at for at in places(data, b"\xff\x51") if data[at + 2 : at + 3] != b"\x03"]
+    for at in places(data, b"\xf0"):  # system exclusive: it ends with 0xf7, and what follows has a status
+        try:
+            size, begin = quantity(data, at + 1)
+            _, following = quantity(data, begin + size)
+            followed = data[following] > 0x7F
+        except IndexError:
+            followed = False
+        if followed:
+            ends.add(begin + size - 1)
+        else:
+            found.append(at)
+    return found + [at for at in places(data, b"\xf7") if at not in ends]
+
+
+def _header(tracks: int) -> bytes:
+    return b"MThd\x00\x00\x00\x06\x00\x01" + tracks.to_bytes(2) + b"\x01\xe0"
 
 
 def _score(content: bytes) -> Any:  # noqa: ANN401 -- one of symusic's, or None
@@ -146,6 +157,13 @@ def _score(content: bytes) -> Any:  # noqa: ANN401 -- one of symusic's, or None
         return ScoreTick.from_midi(content)
     except (RuntimeError, OSError, ValueError):
         return None
+
+
+def _shown(content: bytes, chunks: Chunks) -> tuple[list[tuple[int, int]], list[tuple[Part, bytes]]] | None:
+    """Give the tempo events and the parts with their notes as symusic reads them; None where it does not."""
+    score = _score(content)
+    tempos = None if score is None else _tempos(score, len(chunks.tracks))
+    return None if tempos is None else (tempos, _looks(score.tracks))
 
 
 def _tempos(score: Any, count: int) -> list[tuple[int, int]] | None:  # noqa: ANN401 -- one of symusic's
