@@ -54,32 +54,66 @@ def raw_table(answers: list[Answer]) -> pa.Table:
 
 def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
     """Write a table so that ``part`` is there whole or not at all, also after a power cut; gives its sha256."""
-    arrow = _narrow(table.to_arrow()) if isinstance(table, pl.DataFrame) else table
     building = tmp / f"{part.parent.parent.name}-{part.parent.name}-{part.name}"
     try:
         tmp.mkdir(exist_ok=True)
-        pq.write_table(
-            arrow,
-            building,
-            row_group_size=_ROW_GROUP if isinstance(table, pl.DataFrame) else _RAW_GROUP,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=[name for name in _DICTIONARY if name in arrow.column_names],
-            column_encoding=_time_encoding(table),
-            write_page_checksum=True,
-        )
-        with building.open("rb+") as file:
-            os.fsync(file.fileno())
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        rows = pq.read_metadata(building).num_rows
-        if rows != arrow.num_rows:
-            raise StoreError(f"{building}: expected {arrow.num_rows} rows in the footer, got {rows}")
+        checksum = write_file(table, building)
         building.replace(part)
         sync_folder(part.parent)
     except OSError as fault:
         with suppress(OSError):
             building.unlink(missing_ok=True)  # of a full disk, say
         raise StoreError(f"{part}: could not be written: {fault}") from fault
+    return checksum
+
+
+def write_file(table: pl.DataFrame | pa.Table, file: Path) -> str:
+    """Write a table as a part is written, durably, but for its name; gives its sha256."""
+    arrow = _narrow(table.to_arrow()) if isinstance(table, pl.DataFrame) else table
+    with _writer(file, arrow.schema, _time_encoding(table)) as writer:
+        writer.write_table(arrow, _ROW_GROUP if isinstance(table, pl.DataFrame) else _RAW_GROUP)
+    return _synced(file, arrow.num_rows)
+
+
+class RawFile:
+    """Answers written group by group as they come, as a part is written, durably, but for its name."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._rows = 0
+        self._writer = _writer(file, RAW_SCHEMA, None)
+
+    def add(self, answers: list[Answer]) -> None:
+        """Write a row group."""
+        self._writer.write_table(raw_table(answers))
+        self._rows += len(answers)
+
+    def close(self) -> str:
+        """End the file; gives its sha256."""
+        self._writer.close()
+        return _synced(self.file, self._rows)
+
+
+def _writer(file: Path, schema: pa.Schema, encoding: dict[str, str] | None) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=[name for name in _DICTIONARY if name in schema.names],
+        column_encoding=encoding,
+        write_page_checksum=True,
+    )
+
+
+def _synced(file: Path, expected: int) -> str:
+    """See that a file is whole and on disk; gives its sha256."""
+    with file.open("rb+") as written:
+        os.fsync(written.fileno())
+        checksum = hashlib.file_digest(written, "sha256").hexdigest()
+    rows = pq.read_metadata(file).num_rows
+    if rows != expected:
+        raise StoreError(f"{file}: expected {expected} rows in the footer, got {rows}")
     return checksum
 
 
