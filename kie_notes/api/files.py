@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import glob
 import gzip
+import io
 import json
 import lzma
 import os
@@ -158,16 +159,29 @@ def read_bodies(paths: str | Path | Iterable[str | Path]) -> Iterator[Body]:
 
 def _bodies_of(files: Iterable[_File]) -> Iterator[Body]:
     for path, name in files:
-        if path.lower().endswith(".zip"):
+        suffix = path[-5:].lower()
+        if suffix == ".json":
+            yield from _document(path, name)
+        elif suffix.endswith(".zip"):
             yield from _members(path, name)
         else:
             yield from _bodies(path, name, partial(_opened, path))
 
 
+def _document(path: str, task: str) -> Iterable[Body]:
+    """The bodies in a file of JSON: one, where it begins with a brace."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- of a small file, a Path costs more than reading
+            content = file.read()
+    except _UNREADABLE as fault:
+        return (_faulty(path, task, fault),)
+    return (Body(path, task, content),) if content[:1] == b"{" else _bodies(path, task, partial(io.BytesIO, content))
+
+
 def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[_File]:
     """Files, each with its name below the folder that was given, without its suffix."""
     for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = (given if isinstance(given, Path) else Path(given)).as_posix()
+        path = str(given if isinstance(given, Path) else Path(given))
         found = _stat(path)
         if found is not None and stat.S_ISDIR(found.st_mode):
             yield from _below(path, "")
@@ -192,14 +206,14 @@ def _below(folder: str, above: str) -> Iterator[_File]:
     """The files in a folder and its folders, in the order of their names; a link to a folder is not followed."""
     try:
         with os.scandir(folder) as entries:
-            inside = sorted((one.name, one.is_dir(follow_symlinks=False)) for one in entries)
+            inside = sorted((one.name, one.is_dir(follow_symlinks=False), one.is_file()) for one in entries)
     except PermissionError:
         return
-    for name, is_folder in inside:
+    for name, is_folder, is_file in inside:
         path = name if folder == "." else f"{folder.rstrip('/')}/{name}"
         if is_folder:
             yield from _below(path, f"{above}{name}/")
-        elif name.lower().endswith(_SUFFIXES) and (found := _stat(path)) and stat.S_ISREG(found.st_mode):
+        elif is_file and name.lower().endswith(_SUFFIXES):
             yield path, above + _stem(name)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kie_notes.store.folder import Store
 
 #: Bodies that are read, looked up and written together: so many, or so many bytes.
-_GROUP, _GROUP_BYTES = 16, 1 << 22
+_GROUP, _GROUP_BYTES = 16, 1 << 20
 
 
 class Known(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ _ROW_GROUP = 1 << 20
 #: Answers in a row group: where a byte of one is damaged, the other groups can still be read.
 _RAW_GROUP = 16
 
+#: Levels of zstd: bodies become no smaller by a higher one.
+_LEVEL, _RAW_LEVEL = 3, 1
+
 #: Columns of few values, which a dictionary makes small; pitches are smaller as they are.
 _DICTIONARY = ["task", "instrument", "velocity", "track", "field", "value", "reason", "source"]
 
@@ -47,9 +51,16 @@ RAW_SCHEMA = pa.schema(
 
 
 def raw_table(answers: list[Answer]) -> pa.Table:
-    """Answers as a table, byte for byte."""
-    arrays = [pa.array([answer[at] for answer in answers], field.type) for at, field in enumerate(RAW_SCHEMA)]
-    return pa.Table.from_arrays(arrays, schema=RAW_SCHEMA)
+    """Answers as a table, byte for byte; their bodies are not copied."""
+    *columns, body = RAW_SCHEMA
+    arrays = [pa.array([answer[at] for answer in answers], field.type) for at, field in enumerate(columns)]
+    return pa.Table.from_arrays([*arrays, pa.chunked_array(map(_alone, answers), body.type)], schema=RAW_SCHEMA)
+
+
+def _alone(answer: Answer) -> pa.Array:
+    """A column of one body."""
+    ends = pa.py_buffer(struct.pack("=ii", 0, len(answer.body)))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(answer.body)])
 
 
 def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
@@ -99,7 +110,7 @@ def _writer(file: Path, schema: pa.Schema, encoding: dict[str, str] | None) -> p
         file,
         schema,
         compression="zstd",
-        compression_level=3,
+        compression_level=_RAW_LEVEL if schema == RAW_SCHEMA else _LEVEL,
         use_dictionary=[name for name in _DICTIONARY if name in schema.names],
         column_encoding=encoding,
         write_page_checksum=True,
@@ -121,8 +132,14 @@ def _narrow(table: pa.Table) -> pa.Table:
     """Give each column of categories a dictionary of its own values only: Polars shares one among all columns."""
     for at, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
-            own = table.column(at).cast(field.type.value_type).combine_chunks().dictionary_encode()
-            table = table.set_column(at, field.name, own)
+            shared = table.column(at).combine_chunks()
+            codes = shared.indices.to_numpy()
+            used = np.zeros(len(shared.dictionary), np.bool_)
+            used[codes] = True
+            own = (np.cumsum(used, dtype=np.int32) - 1)[codes]
+            table = table.set_column(
+                at, field.name, pa.DictionaryArray.from_arrays(own, shared.dictionary.filter(used))
+            )
     return table
 
 
