@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from kie_notes.cards import card
 from kie_notes.errors import (
-    RecordError,
     TaskExpiredError,
     TaskFailedError,
 )
@@ -31,14 +28,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kie_notes.api.client import KieClient
-    from kie_notes.api.files import Body
     from kie_notes.store import Store
 
 #: States in the order of a report.
 _STATES = ("complete", "empty", "failed", "expired", "pending")
-
-#: Bodies that are put in one transaction: a commit waits for the disk.
-_TOGETHER = 100
 
 
 @dataclass(frozen=True)
@@ -237,8 +230,14 @@ def watch(  # noqa: PLR0913 -- the waits are facts about the service that may ch
     return store.counts()
 
 
-def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: bool = True) -> CollectReport:
+def ingest(
+    paths: str | Path | Iterable[str | Path], store: Store, *, workers: int = 1, progress: bool = True
+) -> CollectReport:
     """Put JSON that somebody already has into a store.
+
+    Answers about tasks that are new to the store are written into parts at once, a segment at a time, and then
+    acknowledged together. When a run is cut off, the next one goes on with what was not acknowledged. Memory is bounded
+    by a segment for each process (64 MB of JSON, or the largest file) and some 200 bytes a task.
 
     Parameters
     ----------
@@ -246,58 +245,40 @@ def ingest(paths: str | Path | Iterable[str | Path], store: Store, *, progress: 
         What ``read_records`` takes.
     store
         Where the answers go, byte for byte.
+    workers
+        Above 1, so many other processes read the files and write parts, but for files above 64 MB, and this one keeps
+        the ledger. They are started anew (``spawn``): a script that asks for them stands under
+        ``if __name__ == "__main__":``, and gains from some 100 MB on. What comes of it is the same.
     progress
         Show a counter on stderr, if that is a terminal.
 
     Returns
     -------
     A ``CollectReport``; documents that could not be read are in its ``unread``, with their reasons.
+
+    Raises
+    ------
+    RecordError
+        If a path leads nowhere.
+    StoreError
+        If an answer cannot be written.
+    ValueError
+        If ``workers`` is below 1.
+    WorkerError
+        If one of the other processes died. What was acknowledged stays; the same call takes the rest.
     """
-    from kie_notes.api.files import read_bodies
+    from kie_notes.intake import Intake
 
-    seen: dict[str, tuple[str, bytes]] = {}
-    unread: list[tuple[str, str]] = []
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, got {workers}")
     shown = bar(unit="body", progress=progress)
-    bodies = read_bodies(paths)
-    while batch := list(islice(bodies, _TOGETHER)):
-        unread += _put_all(batch, store, seen)
-        store.seal(only_full=True)
-        shown.update(len(batch))
-    shown.close()
+    intake = Intake(store)
+    try:
+        intake.take(paths, workers, shown)
+    finally:
+        shown.close()
     store.seal()
-    return _report(store, list(seen), unread)
-
-
-def _put_all(bodies: list[Body], store: Store, seen: dict[str, tuple[str, bytes]]) -> list[tuple[str, str]]:
-    """Put bodies in one transaction; gives those that were not taken, with the reasons."""
-    from kie_notes.api.records import parse_record
-    from kie_notes.store.reading import read
-
-    unread: list[tuple[str, str]] = []
-    readings = []
-    for body in bodies:
-        if body.fault is not None:
-            unread.append((body.source, body.fault))
-            continue
-        try:
-            readings.append((body, read(body.content, task=body.task, source=body.source)))
-        except RecordError as fault:
-            unread.append((body.source, str(fault)))
-    words = store.take([(said, body.content) for body, said in readings])
-    for (body, said), word in zip(readings, words, strict=True):
-        if isinstance(word, RecordError):
-            unread.append((body.source, str(word)))
-            continue
-        digest = sha256(body.content).digest()
-        first, taken = seen.setdefault(said.task, (body.source, digest))
-        told = None
-        if taken != digest:
-            told = f"it names no task, and {first} took the name {said.task!r} already"
-        elif not word and store.raw(said.task) != body.content:
-            told = f"it names no task, and the store has another answer of {said.task!r}"
-        if told is not None and parse_record(body.content).task is None:
-            unread.append((body.source, told))
-    return unread
+    return _report(store, list(intake.tasks), intake.unread)
 
 
 def _report(store: Store, asked: list[str], unread: list[tuple[str, str]] | None = None) -> CollectReport:

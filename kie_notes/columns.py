@@ -103,7 +103,8 @@ def _canonical_order(
     if wrong.any():
         again = np.unique(moment[1:][wrong])
         begin, stop = np.searchsorted(moment, again), np.searchsorted(moment, again, side="right")
-        doubtful = np.concatenate([np.arange(*bounds) for bounds in zip(begin, stop, strict=True)])
+        many = stop - begin
+        doubtful = np.arange(many.sum()) + np.repeat(stop - np.cumsum(many), many)
         some = order[doubtful]
         columns_ = [column[some] for column in (velocity, end, pitch, slot, start)]
         order[doubtful] = some[np.lexsort([*columns_, moment[doubtful]])]

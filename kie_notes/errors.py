@@ -23,6 +23,7 @@
     ├── MidiError (ValueError)     notes that no MIDI file can hold, or a file that holds no notes
     ├── StoreError                 a store that cannot be opened, read or written
     ├── PartError                  some parts could not be worked on, all others were (in kie_notes.mapping)
+    ├── WorkerError                a process that worked for this one died
     └── MissingExtraError (ImportError)  an optional library is not installed
 
     ExpiryWarning (UserWarning)    a result will be gone within two days and has not come yet
@@ -160,6 +161,10 @@ class MidiError(KieNotesError, ValueError):
 
 class StoreError(KieNotesError):
     """A store that cannot be opened, read or written."""
+
+
+class WorkerError(KieNotesError):
+    """A process that worked for this one died: it was killed, or its memory was at an end."""
 
 
 class MissingExtraError(KieNotesError, ImportError):

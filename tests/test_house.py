@@ -25,12 +25,12 @@ PACKAGES = [
 
 #: Rooms from left to right; a module imports only from rooms to its left, or from its own.
 ROOMS = [
-    ("cards", "errors", "instruments", "palette", "progress"),
+    ("cards", "errors", "instruments", "palette", "processes", "progress"),
     ("api",),
     ("columns",),
     ("notes",),
     ("store",),
-    ("rounds",),
+    ("intake", "rounds"),
     ("chain", "order_lists"),
     ("collect", "orders"),
     ("receiver",),

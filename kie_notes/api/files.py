@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import glob
 import gzip
+import io
 import json
 import lzma
 import os
@@ -13,7 +14,6 @@ import re
 import stat
 import zipfile
 import zlib
-from collections import deque
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ import msgspec
 from kie_notes.api.records import Record, parse_record
 from kie_notes.api.sifting import Reject
 from kie_notes.errors import RecordError
+from kie_notes.processes import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,17 @@ class Body(NamedTuple):
     task: str
     content: bytes
     fault: str | None = None
+
+
+class Share(NamedTuple):
+    """Some files, and their bytes; packed files count tenfold."""
+
+    files: list[_File]
+    size: int
+
+    def bodies(self) -> Iterator[Body]:
+        """Read the bodies in the files."""
+        return _bodies_of(self.files)
 
 
 #: What a folder is searched for.
@@ -98,6 +110,8 @@ def read_records(paths: str | Path | Iterable[str | Path], *, workers: int = 1) 
         If a path leads nowhere.
     ValueError
         If ``workers`` is below 1.
+    WorkerError
+        If one of the other processes died.
 
     Examples
     --------
@@ -109,48 +123,29 @@ def read_records(paths: str | Path | Iterable[str | Path], *, workers: int = 1) 
     """
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
-    return map(_record, read_bodies(paths)) if workers == 1 else _in_processes(_files(paths), workers)
+    if workers == 1:
+        return map(_record, read_bodies(paths))
+    return in_order(_records, shares(paths, _SHARE), workers, here=lambda share: share.size > _LARGE)
 
 
-def _in_processes(files: Iterator[_File], workers: int) -> Iterator[Record]:
-    """Read files in other processes, in their order; two shares a process are under way, so that none waits."""
-    from concurrent.futures import Future, ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    under_way: deque[Future[list[Record]]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            for share, size in _shares(files):
-                if size <= _LARGE:
-                    under_way.append(pool.submit(_records, share))
-                while len(under_way) > (2 * workers if size <= _LARGE else 0):
-                    yield from under_way.popleft().result()
-                if size > _LARGE:
-                    yield from map(_record, _bodies_of(share))
-            for last in under_way:
-                yield from last.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _shares(files: Iterator[_File]) -> Iterator[tuple[list[_File], int]]:
-    """Consecutive files of some megabytes, with their size; a large one stands alone."""
+def shares(paths: str | Path | Iterable[str | Path], most: int, files: int = 1 << 20) -> Iterator[Share]:
+    """Consecutive files of so many bytes, and so many, at the most; a larger one is a share by itself."""
     share: list[_File] = []
     held = 0
-    for path, name in files:
+    for path, name in _files(paths):
         found = _stat(path)
         size = (found.st_size if found else 0) * (10 if path.lower().endswith((".gz", ".zip")) else 1)
-        if share and held + size > _SHARE:
-            yield share, held
+        if share and (held + size > most or len(share) == files):
+            yield Share(share, held)
             share, held = [], 0
         share.append((path, name))
         held += size
     if share:
-        yield share, held
+        yield Share(share, held)
 
 
-def _records(files: list[_File]) -> list[Record]:
-    return [_record(body) for body in _bodies_of(files)]
+def _records(share: Share) -> Iterator[Record]:
+    return map(_record, share.bodies())
 
 
 def read_bodies(paths: str | Path | Iterable[str | Path]) -> Iterator[Body]:
@@ -164,16 +159,29 @@ def read_bodies(paths: str | Path | Iterable[str | Path]) -> Iterator[Body]:
 
 def _bodies_of(files: Iterable[_File]) -> Iterator[Body]:
     for path, name in files:
-        if path.lower().endswith(".zip"):
+        suffix = path[-5:].lower()
+        if suffix == ".json":
+            yield from _document(path, name)
+        elif suffix.endswith(".zip"):
             yield from _members(path, name)
         else:
             yield from _bodies(path, name, partial(_opened, path))
 
 
+def _document(path: str, task: str) -> Iterable[Body]:
+    """The bodies in a file of JSON: one, where it begins with a brace."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- of a small file, a Path costs more than reading
+            content = file.read()
+    except _UNREADABLE as fault:
+        return (_faulty(path, task, fault),)
+    return (Body(path, task, content),) if content[:1] == b"{" else _bodies(path, task, partial(io.BytesIO, content))
+
+
 def _files(paths: str | Path | Iterable[str | Path]) -> Iterator[_File]:
     """Files, each with its name below the folder that was given, without its suffix."""
     for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = (given if isinstance(given, Path) else Path(given)).as_posix()
+        path = str(given if isinstance(given, Path) else Path(given))
         found = _stat(path)
         if found is not None and stat.S_ISDIR(found.st_mode):
             yield from _below(path, "")
@@ -198,14 +206,14 @@ def _below(folder: str, above: str) -> Iterator[_File]:
     """The files in a folder and its folders, in the order of their names; a link to a folder is not followed."""
     try:
         with os.scandir(folder) as entries:
-            inside = sorted((one.name, one.is_dir(follow_symlinks=False)) for one in entries)
+            inside = sorted((one.name, one.is_dir(follow_symlinks=False), one.is_file()) for one in entries)
     except PermissionError:
         return
-    for name, is_folder in inside:
+    for name, is_folder, is_file in inside:
         path = name if folder == "." else f"{folder.rstrip('/')}/{name}"
         if is_folder:
             yield from _below(path, f"{above}{name}/")
-        elif name.lower().endswith(_SUFFIXES) and (found := _stat(path)) and stat.S_ISREG(found.st_mode):
+        elif is_file and name.lower().endswith(_SUFFIXES):
             yield path, above + _stem(name)
 
 

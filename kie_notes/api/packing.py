@@ -47,9 +47,12 @@ _unpacker = msgspec.msgpack.Decoder(list[Note])
 
 def pack(instruments: list[Instrument]) -> tuple[tuple[Track, ...], bytes]:
     """Pack instruments' notes, track after track."""
-    tracks = tuple([Track(printable(one.name), len(one.notes), one.is_drum) for one in instruments])
-    rows = [_packer.encode(one.notes)[-ROW * len(one.notes) :] for one in instruments if one.notes]
-    return tracks, b"".join(rows)
+    tracks, notes = [], list[Note]()
+    for one in instruments:
+        name = one.name
+        tracks.append(Track(name if name.isascii() else printable(name), len(one.notes), one.is_drum))
+        notes += one.notes
+    return tuple(tracks), _packer.encode(notes)[-ROW * len(notes) :] if notes else b""
 
 
 def unpack(tracks: tuple[Track, ...], packed: bytes) -> list[Instrument]:

@@ -297,6 +297,8 @@ def _number(code: object) -> int | None:
 
 def _moment(value: object) -> datetime | None:
     """Epoch milliseconds, as number or text, or "YYYY-MM-DD HH:MM:SS", which is taken as UTC; None for no such time."""
+    if value is None:
+        return None
     try:
         if isinstance(value, str) and not value.isdecimal():
             moment = datetime.fromisoformat(value)

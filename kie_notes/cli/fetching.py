@@ -150,11 +150,14 @@ def listen(
         )
 
 
-@app.command(epilog=examples("kie-notes ingest --store songs answers/ more.zip"))
+@app.command(
+    epilog=examples("kie-notes ingest --store songs answers/ more.zip", "kie-notes ingest --workers 4 answers/")
+)
 def ingest(
     paths: Annotated[list[str], typer.Argument(help="JSON files, folders, patterns, .jsonl, .gz, .zip.")],
     *,
     store: StoreOption = DEFAULT_STORE,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read the files, if there are many.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Put JSON that you already have into a store."""
@@ -162,7 +165,7 @@ def ingest(
     from kie_notes.store import Store
 
     with Store(store) as kept:
-        _tell(put(paths, kept), as_json=as_json)
+        _tell(put(paths, kept, workers=workers), as_json=as_json)
 
 
 def _tell(report: CollectReport, *, as_json: bool) -> None:

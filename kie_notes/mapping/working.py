@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import pickle
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from kie_notes.errors import KieNotesError
+from kie_notes.processes import pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,8 +92,8 @@ def _in_processes(job: Callable[[T], R], items: Sequence[T], count: int) -> list
     alone, deaths = False, 0
     while left := [at for at in range(len(items)) if at not in done]:
         now = left[:1] if alone else left
-        with _pool(min(count, len(now))) as pool:
-            came = zip(now, _by(pool, job, [items[at] for at in now]), strict=True)
+        with pool(min(count, len(now))) as others:
+            came = zip(now, _by(others, job, [items[at] for at in now]), strict=True)
         survived = {at: outcome for at, outcome in came if not isinstance(outcome, BrokenExecutor)}
         done |= survived
         if survived:
@@ -106,9 +105,3 @@ def _in_processes(job: Callable[[T], R], items: Sequence[T], count: int) -> list
             died = BrokenExecutor("the process that worked on it died (out of memory, perhaps)")
             done |= dict.fromkeys(left if deaths == _DEATHS else now, died)
     return [done[at] for at in range(len(items))]
-
-
-def _pool(count: int) -> ProcessPoolExecutor:
-    """Processes with one Polars thread each: as many threads as cores in each of them would only be in the way."""
-    spawn = multiprocessing.get_context("spawn")  # a copy made by fork would lack Polars' threads, and hang
-    return ProcessPoolExecutor(count, mp_context=spawn, initializer=os.putenv, initargs=("POLARS_MAX_THREADS", "1"))

@@ -346,7 +346,10 @@ def every(db: sqlite3.Connection) -> list[list[Segment]]:
 
 
 def small(db: sqlite3.Connection) -> list[list[Segment]]:
-    """Neighbouring segments that together are no more than one segment may be."""
+    """Neighbouring segments that together are no more than one segment may be.
+
+    Numbers that lie between two of them may be those of a draft that is being written.
+    """
     rows = db.execute(
         "SELECT id, first, last, answers, bytes FROM segment WHERE state = 'sealed' ORDER BY first"
     ).fetchall()
@@ -354,7 +357,8 @@ def small(db: sqlite3.Connection) -> list[list[Segment]]:
     count = size = 0
     for *place, answers, weight in rows:
         weighs = SEGMENT_BYTES if weight is None else weight  # unknown: of the first version
-        if groups[-1] and (count + answers > SEGMENT_ANSWERS or size + weighs > SEGMENT_BYTES or not answers):
+        too_many = count + answers > SEGMENT_ANSWERS or size + weighs > SEGMENT_BYTES
+        if groups[-1] and (too_many or not answers or place[1] != groups[-1][-1].last + 1):
             groups.append([])
             count = size = 0
         groups[-1].append(Segment(*place))

@@ -41,12 +41,12 @@ def litter(root: Path, db: sqlite3.Connection) -> list[Fault]:
 
 
 @contextmanager
-def _idle(lock: Path) -> Iterator[bool]:
+def _idle(lock: Path, patience: float = _PATIENCE) -> Iterator[bool]:
     """Keep others from beginning to seal or to rewrite; gives whether none is at it. Needs no right to write."""
     if not lock.exists():
         yield True
         return
-    with closing(sqlite3.connect(f"{lock.as_uri()}?mode=ro", uri=True, timeout=_PATIENCE, isolation_level=None)) as db:
+    with closing(sqlite3.connect(f"{lock.as_uri()}?mode=ro", uri=True, timeout=patience, isolation_level=None)) as db:
         try:
             db.execute("BEGIN")
             db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -76,8 +76,14 @@ def _left(root: Path, db: sqlite3.Connection) -> Iterator[Fault]:
         mends = "kie-notes seal" if state == "planned" else CLEAN
         yield Fault("unfinished", f"segment {id_}", f"it is {state}, and nobody is at it", mends)
     if (root / "tmp").is_dir():
-        for path in sorted((root / "tmp").iterdir()):
+        for path in sorted(one for one in (root / "tmp").iterdir() if abandoned(one)):
             yield Fault("rubbish", f"tmp/{path.name}", "nobody is writing it", CLEAN)
+
+
+def abandoned(path: Path) -> bool:
+    """Tell whether nobody is at work in a folder under ``tmp/``; a file there is nobody's."""
+    with _idle(path / "lock", patience=0) as nobody:
+        return nobody
 
 
 def strays(root: Path, db: sqlite3.Connection) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ _ROW_GROUP = 1 << 20
 #: Answers in a row group: where a byte of one is damaged, the other groups can still be read.
 _RAW_GROUP = 16
 
+#: Levels of zstd: bodies become no smaller by a higher one.
+_LEVEL, _RAW_LEVEL = 3, 1
+
 #: Columns of few values, which a dictionary makes small; pitches are smaller as they are.
 _DICTIONARY = ["task", "instrument", "velocity", "track", "field", "value", "reason", "source"]
 
@@ -47,33 +51,24 @@ RAW_SCHEMA = pa.schema(
 
 
 def raw_table(answers: list[Answer]) -> pa.Table:
-    """Answers as a table, byte for byte."""
-    arrays = [pa.array([answer[at] for answer in answers], field.type) for at, field in enumerate(RAW_SCHEMA)]
-    return pa.Table.from_arrays(arrays, schema=RAW_SCHEMA)
+    """Answers as a table, byte for byte; their bodies are not copied."""
+    *columns, body = RAW_SCHEMA
+    arrays = [pa.array([answer[at] for answer in answers], field.type) for at, field in enumerate(columns)]
+    return pa.Table.from_arrays([*arrays, pa.chunked_array(map(_alone, answers), body.type)], schema=RAW_SCHEMA)
+
+
+def _alone(answer: Answer) -> pa.Array:
+    """A column of one body."""
+    ends = pa.py_buffer(struct.pack("=ii", 0, len(answer.body)))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(answer.body)])
 
 
 def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
     """Write a table so that ``part`` is there whole or not at all, also after a power cut; gives its sha256."""
-    arrow = _narrow(table.to_arrow()) if isinstance(table, pl.DataFrame) else table
     building = tmp / f"{part.parent.parent.name}-{part.parent.name}-{part.name}"
     try:
         tmp.mkdir(exist_ok=True)
-        pq.write_table(
-            arrow,
-            building,
-            row_group_size=_ROW_GROUP if isinstance(table, pl.DataFrame) else _RAW_GROUP,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=[name for name in _DICTIONARY if name in arrow.column_names],
-            column_encoding=_time_encoding(table),
-            write_page_checksum=True,
-        )
-        with building.open("rb+") as file:
-            os.fsync(file.fileno())
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        rows = pq.read_metadata(building).num_rows
-        if rows != arrow.num_rows:
-            raise StoreError(f"{building}: expected {arrow.num_rows} rows in the footer, got {rows}")
+        checksum = write_file(table, building)
         building.replace(part)
         sync_folder(part.parent)
     except OSError as fault:
@@ -83,12 +78,68 @@ def write_part(table: pl.DataFrame | pa.Table, part: Path, tmp: Path) -> str:
     return checksum
 
 
+def write_file(table: pl.DataFrame | pa.Table, file: Path) -> str:
+    """Write a table as a part is written, durably, but for its name; gives its sha256."""
+    arrow = _narrow(table.to_arrow()) if isinstance(table, pl.DataFrame) else table
+    with _writer(file, arrow.schema, _time_encoding(table)) as writer:
+        writer.write_table(arrow, _ROW_GROUP if isinstance(table, pl.DataFrame) else _RAW_GROUP)
+    return _synced(file, arrow.num_rows)
+
+
+class RawFile:
+    """Answers written group by group as they come, as a part is written, durably, but for its name."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._rows = 0
+        self._writer = _writer(file, RAW_SCHEMA, None)
+
+    def add(self, answers: list[Answer]) -> None:
+        """Write a row group."""
+        self._writer.write_table(raw_table(answers))
+        self._rows += len(answers)
+
+    def close(self) -> str:
+        """End the file; gives its sha256."""
+        self._writer.close()
+        return _synced(self.file, self._rows)
+
+
+def _writer(file: Path, schema: pa.Schema, encoding: dict[str, str] | None) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        compression_level=_RAW_LEVEL if schema == RAW_SCHEMA else _LEVEL,
+        use_dictionary=[name for name in _DICTIONARY if name in schema.names],
+        column_encoding=encoding,
+        write_page_checksum=True,
+    )
+
+
+def _synced(file: Path, expected: int) -> str:
+    """See that a file is whole and on disk; gives its sha256."""
+    with file.open("rb+") as written:
+        os.fsync(written.fileno())
+        checksum = hashlib.file_digest(written, "sha256").hexdigest()
+    rows = pq.read_metadata(file).num_rows
+    if rows != expected:
+        raise StoreError(f"{file}: expected {expected} rows in the footer, got {rows}")
+    return checksum
+
+
 def _narrow(table: pa.Table) -> pa.Table:
     """Give each column of categories a dictionary of its own values only: Polars shares one among all columns."""
     for at, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
-            own = table.column(at).cast(field.type.value_type).combine_chunks().dictionary_encode()
-            table = table.set_column(at, field.name, own)
+            shared = table.column(at).combine_chunks()
+            codes = shared.indices.to_numpy()
+            used = np.zeros(len(shared.dictionary), np.bool_)
+            used[codes] = True
+            own = (np.cumsum(used, dtype=np.int32) - 1)[codes]
+            table = table.set_column(
+                at, field.name, pa.DictionaryArray.from_arrays(own, shared.dictionary.filter(used))
+            )
     return table
 
 

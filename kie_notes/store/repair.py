@@ -15,7 +15,7 @@ from kie_notes.store import generations, tasks, upkeep
 from kie_notes.store.check import FAULTS_SCHEMA, faults, table
 from kie_notes.store.folder import Store
 from kie_notes.store.ledger import Answer, Ledger, in_rows, now_ms, zipped
-from kie_notes.store.litter import strays
+from kie_notes.store.litter import abandoned, strays
 from kie_notes.store.parts import RAW_SCHEMA, write_part
 from kie_notes.store.renew import again, alone, renew
 from kie_notes.store.salvage import answers_of, keep
@@ -119,7 +119,7 @@ def _mend(root: Path, ledger: Ledger, found: list[Fault], said: dict[str, str], 
         _make_anew(root, ledger, still, progress=progress)
     with alone(root):
         generations.clear(root, ledger)
-        for path in (root / "tmp").iterdir():
+        for path in filter(abandoned, (root / "tmp").iterdir()):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

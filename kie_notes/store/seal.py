@@ -80,6 +80,9 @@ def plan(ledger: Ledger, *, only_full: bool) -> Segment | None:
 def seal(ledger: Ledger, segment: Segment, folder: Path, tmp: Path) -> int:
     """Build a planned segment's parts and mark it sealed; gives how many answers it has."""
     answers = list(ledger.answers(segment.first, segment.last))
+    if not answers:
+        withdraw(ledger, segment, folder)
+        return 0
     with ledger.transaction("DEFERRED") as db:
         used = _deciding(db, segment)
     built = write_segment(raw_table(answers), flattened(answers, set(used)), segment.id, folder, tmp)
@@ -92,6 +95,15 @@ def seal(ledger: Ledger, segment: Segment, folder: Path, tmp: Path) -> int:
         )
         db.execute("DELETE FROM inbox WHERE seq BETWEEN ? AND ?", (segment.first, segment.last))
     return len(answers)
+
+
+def withdraw(ledger: Ledger, segment: Segment, folder: Path) -> None:
+    """Give up a planned segment of which the ledger has no answers: a draft that came to nothing."""
+    for part in (part_path(folder, kind, segment.id) for kind in KINDS):
+        part.unlink(missing_ok=True)
+        sync_folder(part.parent)
+    with ledger.transaction() as db:
+        db.execute("DELETE FROM segment WHERE id = ? AND state = 'planned'", segment[:1])
 
 
 def _deciding(db: sqlite3.Connection, segment: Segment) -> dict[int, str]:

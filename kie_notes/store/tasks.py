@@ -45,6 +45,24 @@ class Look(NamedTuple):
     attempts: int
 
 
+class Row(NamedTuple):
+    """A MIDI task and what the answer of a place says of it; times in ms since 1970."""
+
+    seq: int
+    sha256: str
+    task: str
+    state: str
+    audio_id: str | None
+    created_at: int | None
+    completed_at: int | None
+    tracks: int
+    notes: int
+    rejected: int
+    error_code: str | None
+    error_message: str | None
+    source: str
+
+
 def add(
     db: sqlite3.Connection,
     tasks: Iterable[str],
@@ -77,6 +95,20 @@ def add(
         " ON CONFLICT DO NOTHING",
         rows,
     )
+    return db.total_changes - before
+
+
+def enter(db: sqlite3.Connection, rows: Iterable[Row]) -> int:
+    """Enter MIDI tasks with their answers, which are in a part; those that are known stay. Gives how many were new."""
+    now = now_ms()
+    values = []
+    for row in rows:
+        created = now if row.created_at is None else min(row.created_at, now)
+        values.append((*row, created, created + KEPT_MS, now, now))
+    columns = (*Row._fields, "created", "deadline", "next_look", "fetched_at")
+    names, places = ", ".join("id" if name == "task" else name for name in columns), ", ".join("?" * len(columns))
+    before = db.total_changes
+    db.executemany(f"INSERT INTO task ({names}) VALUES ({places}) ON CONFLICT DO NOTHING", values)  # noqa: S608 -- ours
     return db.total_changes - before
 
 
