@@ -30,6 +30,9 @@ from kie_notes.store.repair import repair
 SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "records"
 ROOT = Path(__file__).parents[1]
 
+#: The part without rows that every store has.
+EMPTY = "part-000000.parquet"
+
 #: Files of a share, each of which is worked on as a whole.
 SHARE = 1_000
 
@@ -166,7 +169,7 @@ def test_a_worker_that_is_killed_costs_what_was_not_acknowledged_and_the_next_ru
     for worker in multiprocessing.active_children():
         os.kill(worker.pid, signal.SIGKILL)
     running.join(30)
-    assert [str(one) for one in fault] == ["one of the processes that read the files died (killed, or out of memory)"]
+    assert "one of the processes that read the files died (killed, or out of memory" in str(*fault)
     assert len(ids(store)) == SHARE
     assert check(store.folder, progress=False).rows() == []
     assert list((store.folder / "tmp").iterdir()) == []
@@ -335,7 +338,7 @@ def test_a_draft_that_was_being_admitted_when_its_process_died_comes_to_nothing(
     assert check(store.folder, progress=False)["fault"].to_list() == ["unfinished"]
     assert store.seal() == 0
     assert check(store.folder, progress=False).rows() == []
-    assert pl.read_parquet(store.folder / "notes").is_empty()
+    assert [part.name for kind in ("raw", "notes") for part in (store.folder / kind).iterdir()] == [EMPTY, EMPTY]
 
 
 def test_drafts_of_a_process_that_died_are_swept_and_those_of_a_living_one_are_not(store, folder):
