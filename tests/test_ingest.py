@@ -374,3 +374,24 @@ def test_a_second_run_writes_no_part(store):
     report = ingest(SAMPLES, store, progress=False)
     assert (report.tasks.height, report.unread.height) == (12, 0)
     assert sorted((store.folder / "parts").rglob("*")) == parts
+
+
+ORPHANS = textwrap.dedent("""
+    import os, time
+    from kie_notes.processes import pool
+    if __name__ == "__main__":
+        with pool(1) as others:
+            others.submit(os.getpid).result()
+            print("up", flush=True)
+            time.sleep(60)
+""")
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(ORPHANS)
+    command = [sys.executable, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}) as running:
+        assert running.stdout.readline() == b"up\n"
+        running.kill()
+        assert running.communicate(timeout=20)[0] == b""  # to its end: nobody writes there any more
