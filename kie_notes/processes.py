@@ -61,7 +61,8 @@ def in_order(
             while under_way:
                 yield from _results(job, *under_way.popleft())
         except BrokenProcessPool as fault:
-            raise WorkerError("one of the processes that read the files died (killed, or out of memory)") from fault
+            told = "killed, or out of memory: fewer processes take less"
+            raise WorkerError(f"one of the processes that read the files died ({told})") from fault
         finally:
             others.shutdown(cancel_futures=True)
 

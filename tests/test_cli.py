@@ -51,6 +51,14 @@ def filled(run, tmp_path):
     return tmp_path / "songs"
 
 
+def test_several_processes_ingest_what_one_does(run, filled):
+    done = run("ingest", SAMPLES, "--store", "other", "--workers", "2", "--json")
+    assert done.returncode == 3, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    listed = [json.loads(line) for line in run("list", "--store", filled, "--json").stdout.splitlines()]
+    assert {one["task"]: one["notes"] for one in told} == {one["task"]: one["notes"] for one in listed}
+
+
 def test_help_ends_with_examples_and_every_command_has_one(run):
     told = run("--help").stdout
     assert told.index("Examples:") > told.index("Commands:")

@@ -157,7 +157,7 @@ def ingest(
     paths: Annotated[list[str], typer.Argument(help="JSON files, folders, patterns, .jsonl, .gz, .zip.")],
     *,
     store: StoreOption = DEFAULT_STORE,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that read the files, if there are many.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that read the files: for gigabytes.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Put JSON that you already have into a store."""
