@@ -453,6 +453,16 @@ def test_batches_that_end_with_the_file_that_fills_them_put_together_are_the_who
         assert_frame_equal(pl.concat([batch[at] for batch in batches]), whole[at], categorical_as_str=True)
 
 
+def test_many_files_that_bring_more_than_the_first_ones_are_whole(tmp_path):
+    sizes = {f"{number:03}": 1 if number < 256 else 200 for number in range(300)}
+    for name, size in sizes.items():
+        (tmp_path / f"{name}.mid").write_bytes(midi(C * size))
+    notes = read_midi(tmp_path).notes.with_columns(pl.col("task").cast(pl.String))
+    assert notes["task"].to_list() == [name for name, size in sizes.items() for _ in range(size)]
+    assert notes["start"].to_list() == [place / 2 for size in sizes.values() for place in range(size)]
+    assert notes["instrument"].unique().to_list() == ["Acoustic Grand Piano"]
+
+
 def test_several_processes_give_the_same(tmp_path):
     for number in range(40):
         (tmp_path / f"{number:02}.mid").write_bytes(midi(C * (number % 5)))
