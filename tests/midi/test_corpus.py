@@ -1,3 +1,4 @@
+import os
 import random
 import sys
 from fractions import Fraction
@@ -351,6 +352,10 @@ def test_lanes_agree_on_bytes_of_all_kinds(tmp_path, data):
         (midi("00 f001f7 00 3c7f"), False),
         (midi("00 f70100" + C), False),
         (midi("00 903c7f f777 803c00"), True),
+        (midi("00 903c7f f0c040 803c00"), True),
+        (midi("00 c000 00 f001f7 00 ff060141 00" + C[3:]), True),
+        (midi("00 903c7f 00 f001f7 00 ff060141 00 3c00"), False),
+        (midi("00 c000 f003 3e 7d f700" + C), False),
         (midi("00 ff5102ffff" + C), False),
         (midi("00 908000"), False),
     ],
@@ -388,12 +393,24 @@ def test_a_folder_without_files_gives_three_empty_tables(tmp_path):
 
 def test_files_are_named_by_their_paths_and_read_in_their_order(tmp_path):
     (tmp_path / "a").mkdir()
-    for name in ("b.mid", "a/z.MIDI", "a/c.d.mid", "é.mid"):
+    for name in ("b.mid", "a/z.MIDI", "a/c.d.mid", "a-b.mid", "é.mid"):
         (tmp_path / name).write_bytes(midi(C))
     (tmp_path / "notes.txt").write_text("no MIDI")
     flat = both(tmp_path)
-    assert flat.notes["task"].to_list() == flat.tasks["task"].to_list() == ["a/c.d", "a/z", "b", "é"]
+    assert flat.notes["task"].to_list() == flat.tasks["task"].to_list() == ["a/c.d", "a/z", "a-b", "b", "é"]
     assert flat.tasks["source"][0] == str(tmp_path / "a" / "c.d.mid")
+
+
+def test_links_to_folders_are_not_followed_and_what_is_no_file_is_passed_over(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "song.mid").write_bytes(midi(C))
+    (tmp_path / "a" / "folder.mid").mkdir()
+    (tmp_path / "a" / ".mid").write_bytes(midi(C))
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "gone.mid").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "linked.mid").symlink_to(tmp_path / "a" / "song.mid")
+    os.mkfifo(tmp_path / "pipe.mid")
+    assert read_midi(tmp_path).tasks["task"].to_list() == ["a/song", "linked"]
 
 
 def test_several_files_are_named_below_the_folder_that_they_share(tmp_path):
@@ -426,14 +443,24 @@ def test_a_second_file_of_a_task_is_a_reject_and_the_first_stands(tmp_path):
     ]
 
 
-def test_batches_of_whole_files_put_together_are_the_whole(tmp_path):
+def test_batches_that_end_with_the_file_that_fills_them_put_together_are_the_whole(tmp_path):
     for number in range(40):
-        (tmp_path / f"{number:02}.mid").write_bytes(midi(C * (number % 3), C))
+        (tmp_path / f"{number:02}.mid").write_bytes(midi(C * (number % 3), C))  # 1, 2, 3, 1, 2, 3 ... notes
     (tmp_path / "20b.mid").write_bytes(b"")
     whole, batches = read_midi(tmp_path), list(midi_batches(tmp_path, batch_notes=20))
-    assert len(batches) == 3
+    assert [batch.notes.height for batch in batches] == [21, 21, 21, 16]
     for at in range(3):
         assert_frame_equal(pl.concat([batch[at] for batch in batches]), whole[at], categorical_as_str=True)
+
+
+def test_many_files_that_bring_more_than_the_first_ones_are_whole(tmp_path):
+    sizes = {f"{number:03}": 1 if number < 256 else 200 for number in range(300)}
+    for name, size in sizes.items():
+        (tmp_path / f"{name}.mid").write_bytes(midi(C * size))
+    notes = read_midi(tmp_path).notes.with_columns(pl.col("task").cast(pl.String))
+    assert notes["task"].to_list() == [name for name, size in sizes.items() for _ in range(size)]
+    assert notes["start"].to_list() == [place / 2 for size in sizes.values() for place in range(size)]
+    assert notes["instrument"].unique().to_list() == ["Acoustic Grand Piano"]
 
 
 def test_several_processes_give_the_same(tmp_path):
