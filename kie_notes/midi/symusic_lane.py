@@ -118,7 +118,7 @@ def _is_plain(chunks: Chunks) -> bool:
 
     There the tracks are given a byte that symusic takes in a delta time or a text, but refuses where an event begins.
     """
-    probes = []
+    probes: list[bytes | bytearray] = []
     for data, _ in chunks.tracks:
         if suspects := _suspects(data):
             probe = bytearray(data)
