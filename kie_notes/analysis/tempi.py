@@ -91,8 +91,10 @@ def tempo(
     among about a hundred and fifty on 250 synthetic pieces of 14 styles, 320 excerpts of scores that a machine played
     at known, wavering tempi, and plain clicks at 50 to 130 BPM; the prior is from the literature. Models with fitted
     weights did better on that music and worse on recorded music, so nothing is fitted but the sharpness of the
-    confidence. Between forms that did alike, 47 labelled pieces (game music, drummers, guitar) decided. Clicks above
-    about 130 BPM, with nothing to tell the beats apart, come out at half their tempo.
+    confidence. Between forms that did alike, 47 labelled pieces (game music, drummers, guitar) decided. Frames,
+    smearing and the parts of plain and accented strength were chosen later, for speed, among 38 cases on all of these
+    pieces; on 655 others of both kinds (scores at other tempi, synthetic pieces) as many tempi were right as before.
+    Clicks above about 130 BPM, with nothing to tell the beats apart, come out at half their tempo.
 
     References
     ----------
