@@ -292,7 +292,7 @@ class _Building:
         self.columns["instrument"][begin : self.rows] += len(self.names)
 
     def done(self) -> Flattened:
-        notes = {name: values[: self.rows] for name, values in self.columns.items()}
+        notes: dict[str, Any] = {name: values[: self.rows] for name, values in self.columns.items()}
         sizes = [file.notes for file in self.files]
         task = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
         notes["task"] = _named([file.task for file in self.files], task)

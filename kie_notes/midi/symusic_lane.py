@@ -118,7 +118,7 @@ def _is_plain(chunks: Chunks) -> bool:
 
     There the tracks are given a byte that symusic takes in a delta time or a text, but refuses where an event begins.
     """
-    probes = []
+    probes: list[bytes | bytearray] = []
     for data, _ in chunks.tracks:
         if suspects := _suspects(data):
             probe = bytearray(data)
@@ -161,7 +161,9 @@ def _score(content: bytes) -> Any:  # noqa: ANN401 -- one of symusic's, or None
         return None
 
 
-def _shown(content: bytes, chunks: Chunks) -> tuple[list[tuple[int, int]], list[tuple[Part, bytes]]] | None:
+def _shown(
+    content: bytes, chunks: Chunks
+) -> tuple[list[tuple[int, int]], list[tuple[Part, bytes | memoryview]]] | None:
     """Give the tempo events and the parts with their notes as symusic reads them; None where it does not."""
     score = _score(content)
     tempos = None if score is None else _tempos(score, len(chunks.tracks))
@@ -186,7 +188,7 @@ def _tempos(score: Any, count: int) -> list[tuple[int, int]] | None:  # noqa: AN
     return None if several or any(not tempo for _, tempo in found) else found
 
 
-def _looks(tracks: Any) -> list[tuple[Part, bytes]]:  # noqa: ANN401 -- symusic's
+def _looks(tracks: Any) -> list[tuple[Part, bytes | memoryview]]:  # noqa: ANN401 -- symusic's
     """Give the tracks that have notes as parts, and their notes as rows of ``_ROW``."""
     return [
         (Part(name if name.isascii() else "", track.program, track.is_drum, 0), _packed(notes))
@@ -196,10 +198,10 @@ def _looks(tracks: Any) -> list[tuple[Part, bytes]]:  # noqa: ANN401 -- symusic'
     ]
 
 
-def _packed(notes: Any) -> bytes:  # noqa: ANN401 -- one of symusic's
+def _packed(notes: Any) -> bytes | memoryview:  # noqa: ANN401 -- one of symusic's
     """Give a list of notes as rows of ``_ROW``."""
     if _packs():
-        return bytes(notes.__getstate__()[_COUNT:])
+        return memoryview(notes.__getstate__())[_COUNT:]
     rows = np.empty(len(notes), _ROW)
     for name, values in notes.numpy().items():
         rows[name] = values
