@@ -45,9 +45,7 @@ def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fau
 
     Where somebody changed the tracks, the memo still says which task it is; they are numbered in their order.
     """
-    plain = Song(
-        name, reading, [(number, _named(*part[:3])) for number, part in enumerate(reading.parts)], divides=True
-    )
+    plain = Song(name, reading, [(number, _named(part)) for number, part in enumerate(reading.parts)], divides=True)
     found = [match.end() for match in _MEMO.finditer(content)] if MEMO_BEGINS.encode() in content else []
     if not found:
         return plain, []
@@ -57,13 +55,14 @@ def memo_of(name: str, content: bytes, reading: Reading) -> tuple[Song, list[Fau
     except msgspec.MsgspecError as fault:
         return plain, [Fault("memo", None, f"kie_notes' text event cannot be read and is left aside: {fault}")]
     faults = []
-    looks = {(track, part[:3]) for track, part in zip(memo.tracks, reading.parts, strict=False)}
+    pairs = zip(memo.tracks, reading.parts, strict=False)
+    looks = {(track, part.name, part.program, part.is_drum) for track, part in pairs}
     if len(found) > 1 or len(reading.parts) != len(memo.tracks) or len(looks) != len(set(memo.tracks)):
         reason = "the MIDI tracks are not those that kie_notes wrote; they are numbered in their order"
         faults = [Fault("memo", None, reason)]
         memo = Memo(kie_notes=1, task=memo.task, tracks=list(range(len(reading.parts))), divides=memo.divides)
     tracks = [
-        (number, _named(*part[:3], memo.names.get(number, part.name)))
+        (number, _named(part, memo.names.get(number, part.name)))
         for number, part in zip(memo.tracks, reading.parts, strict=True)
     ]
     return Song(memo.task, reading, tracks, memo.divides), faults
@@ -78,7 +77,7 @@ def columns_of(songs: list[Song]) -> tuple[dict[str, NDArray[Any]], list[str]]:
     number = np.array([number for number, _ in tracks], np.uint16)
     instrument = np.array([names.setdefault(name, len(names)) for _, name in tracks], np.uint32)
     task = np.repeat(np.arange(len(songs)), [len(song.tracks) for song in songs])
-    start, end = (_joined([getattr(one, name) for one in readings], np.int64) for name in ("start", "end"))
+    start, end = (_joined([getattr(one, name) for one in readings], np.int32) for name in ("start", "end"))
     pitch, velocity = (_joined([getattr(one, name) for one in readings], np.uint8) for name in ("pitch", "velocity"))
 
     maps = [one for reading in readings for one in reading.clocks]
@@ -123,12 +122,13 @@ def _order(
     of_task, of_tick, of_track, of_row = (most.bit_length() for most in (*mosts, len(start)))
     if of_task + of_tick + of_track + 7 + of_row > 63:
         return None
-    key = start << of_track + 7
+    key = np.left_shift(start, of_track + 7, dtype=np.int64)
     key |= np.repeat((task << of_tick + of_track | number) << 7, sizes)
     key |= pitch
     key <<= of_row
     key |= np.arange(len(start))
-    key.sort()
+    for song in np.split(key, np.cumsum(sizes)[np.flatnonzero(np.diff(task))]):  # each is sorted faster than all
+        song.sort()
     note, order = key >> of_row, key & ((1 << of_row) - 1)
     tied = np.flatnonzero(note[1:] == note[:-1])
     if tied.size:
@@ -139,14 +139,14 @@ def _order(
 
 
 @lru_cache(maxsize=1 << 14)
-def _named(name: str, program: int, is_drum: bool, full: str | None = None) -> str:  # noqa: FBT001 -- they are a key
-    """Name the instrument of a part that looks so; ``full`` is the name that the memo of its file gives it."""
+def _named(part: Part, full: str | None = None) -> str:
+    """Name the part's instrument; ``full`` is the name that the memo of its file gives it."""
     memo = None if full is None else Memo(kie_notes=1, task="", tracks=[], names={0: full})
-    return part_name(Part(name, program, is_drum, 0), 0, memo)
+    return part_name(part, 0, memo)
 
 
 def _joined(columns: list[NDArray[Any]], kind: type[np.integer[Any]]) -> NDArray[Any]:
-    return np.concatenate([np.empty(0, kind), *columns], dtype=kind)
+    return np.concatenate([np.empty(0, kind), *columns])
 
 
 def _multiplied(songs: list[Song], times: Seconds, ticks: Ticks) -> Seconds:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from kie_notes.errors import MidiError
@@ -40,23 +41,17 @@ class Fault(NamedTuple):
     place: int | None = None
 
 
-class Track(NamedTuple):
-    """A track's bytes, and how many the file promises."""
-
-    data: bytes
-    promised: int
-
-
 class Chunks(NamedTuple):
     """A MIDI file before its events are read.
 
-    ``kind`` is the header's format, 0 to 2, ``division`` its 16 bits of division, ``faults`` what is wrong with the
-    structure.
+    ``kind`` is the header's format, 0 to 2, ``division`` its 16 bits of division; ``tracks`` are their bytes,
+    ``promised`` how many the file says that each has; ``faults`` are what is wrong with the structure.
     """
 
     kind: int
     division: int
-    tracks: list[Track]
+    tracks: list[bytes]
+    promised: list[int]
     faults: list[Fault]
 
     def apart(self) -> bool:
@@ -64,7 +59,7 @@ class Chunks(NamedTuple):
         return self.kind == 2 and len(self.tracks) > 1
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """What one program plays on one channel of one MIDI track; ``clock`` is the position of its tempo map."""
 
     name: str
@@ -132,20 +127,21 @@ def read_chunks(content: bytes) -> Chunks:
     if not division & (0xFF if division > 0x7FFF else 0x7FFF):
         raise MidiError(f"its header has division {division:#06x}, which is no ticks a quarter or a frame")
     at += 8 + max(6, int.from_bytes(header[4:8], "big"))
-    tracks = []
+    tracks, sizes = [], []
     last = len(content) - CHUNK.size
     while at <= last:
         name, size = CHUNK.unpack_from(content, at)
         begin, at = at + 8, at + 8 + size
         if name == b"MTrk":
-            tracks.append(Track(content[begin:at], size))
+            tracks.append(content[begin:at])
+            sizes.append(size)
         elif not (name.isascii() and name.decode("ascii").isprintable()):
             break
     faults = []
     if len(tracks) < promised:
         reason = f"the header promises {promised} tracks, the file has {len(tracks)}"
         faults.append(Fault("tracks", str(len(tracks)), reason))
-    return Chunks(kind, division, tracks, faults)
+    return Chunks(kind, division, tracks, sizes, faults)
 
 
 def places(data: bytes, event: bytes) -> Iterator[int]:

@@ -156,8 +156,8 @@ class _Events:
 def read_events(chunks: Chunks, *, pedal: bool) -> Reading:
     """Read a file's events; with ``pedal``, notes sound on while their channel's pedal is down (``sustain``)."""
     events = _Events()
-    for track in chunks.tracks:
-        events.read(*track)
+    for data, promised in zip(chunks.tracks, chunks.promised, strict=True):
+        events.read(data, promised)
     apart = chunks.apart()
     tempos = events.tempos if apart else [[one for track in events.tempos for one in track]]
     order = np.argsort(np.frombuffer(events.key, np.int64), kind="stable")

@@ -1,4 +1,4 @@
-"""The lane that reads events with symusic, some eight times faster than ``events``, and with the same result.
+"""The lane that reads events with symusic, some fifteen times faster than ``events``, and with the same result.
 
 symusic shows notes, tempo events, and what plays, in ticks; it pairs first in, first out, tells parts apart by track,
 channel and program, and lists them in that order, as ``events`` does. What it does not show is found out or left to
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kie_notes.midi.chunks import Chunks
+
+    #: Notes as rows of ``_ROW``.
+    Rows = bytes | memoryview
 
 #: How a track ends, without the delta time.
 _END: Final = b"\xff\x2f\x00"
@@ -71,7 +74,7 @@ def read_fast(files: Sequence[Chunks], *, blocks: int = 1) -> list[Reading | Non
     ``blocks`` says how often note-offs are added: where a note ends with the first, the file is read again with two.
     """
     marked = {place: content for place, one in enumerate(files) if (content := _marked(one, blocks))}
-    shown = {place: found for place, content in marked.items() if (found := _shown(content, files[place]))}
+    shown = {place: found for place, content in marked.items() if (found := _shown(content, len(files[place].tracks)))}
     rows = np.frombuffer(b"".join([notes for _, looks in shown.values() for _, notes in looks]), _ROW)
     start, pitch, velocity = (rows[name] for name in ("time", "pitch", "velocity"))
     end = start + rows["duration"]
@@ -94,9 +97,11 @@ def read_fast(files: Sequence[Chunks], *, blocks: int = 1) -> list[Reading | Non
 
 def _marked(chunks: Chunks, blocks: int) -> bytes | None:
     """Give a file of the tracks, the mark and the note-offs behind the end of each; None if it is not for symusic."""
-    tracks = [data[: -len(_END)] for data, promised in chunks.tracks if len(data) == promised and data.endswith(_END)]
+    tracks = [data[: -len(_END)] for data in chunks.tracks if data.endswith(_END)]
     whole = b"".join(tracks)
-    if chunks.apart() or len(tracks) < len(chunks.tracks) or not (_looks_plain(whole) or _is_plain(chunks)):
+    if chunks.apart() or len(tracks) < len(chunks.tracks) or list(map(len, chunks.tracks)) != chunks.promised:
+        return None
+    if not (_looks_plain(whole) or _is_plain(chunks.tracks)):
         return None
     pairs = [pair for pair in _OFFS if pair[0] in whole]
     pieces = [_header(len(tracks))]
@@ -113,13 +118,13 @@ def _looks_plain(data: bytes) -> bool:
     return 0xF0 not in data and 0xF7 not in data and all(data[at + 2 : at + 3] == b"\x03" for at in tempos)
 
 
-def _is_plain(chunks: Chunks) -> bool:
+def _is_plain(tracks: Sequence[bytes]) -> bool:
     """Whether no event begins at a suspect place of the tracks.
 
     There the tracks are given a byte that symusic takes in a delta time or a text, but refuses where an event begins.
     """
     probes: list[bytes | bytearray] = []
-    for data, _ in chunks.tracks:
+    for data in tracks:
         if suspects := _suspects(data):
             probe = bytearray(data)
             for at in suspects:
@@ -161,10 +166,10 @@ def _score(content: bytes) -> Any:  # noqa: ANN401 -- one of symusic's, or None
         return None
 
 
-def _shown(content: bytes, chunks: Chunks) -> tuple[list[tuple[int, int]], list[tuple[Part, bytes]]] | None:
+def _shown(content: bytes, tracks: int) -> tuple[list[tuple[int, int]], list[tuple[Part, Rows]]] | None:
     """Give the tempo events and the parts with their notes as symusic reads them; None where it does not."""
     score = _score(content)
-    tempos = None if score is None else _tempos(score, len(chunks.tracks))
+    tempos = None if score is None else _tempos(score, tracks)
     return None if tempos is None else (tempos, _looks(score.tracks))
 
 
@@ -186,7 +191,7 @@ def _tempos(score: Any, count: int) -> list[tuple[int, int]] | None:  # noqa: AN
     return None if several or any(not tempo for _, tempo in found) else found
 
 
-def _looks(tracks: Any) -> list[tuple[Part, bytes]]:  # noqa: ANN401 -- symusic's
+def _looks(tracks: Any) -> list[tuple[Part, Rows]]:  # noqa: ANN401 -- symusic's
     """Give the tracks that have notes as parts, and their notes as rows of ``_ROW``."""
     return [
         (Part(name if name.isascii() else "", track.program, track.is_drum, 0), _packed(notes))
@@ -196,10 +201,10 @@ def _looks(tracks: Any) -> list[tuple[Part, bytes]]:  # noqa: ANN401 -- symusic'
     ]
 
 
-def _packed(notes: Any) -> bytes:  # noqa: ANN401 -- one of symusic's
+def _packed(notes: Any) -> Rows:  # noqa: ANN401 -- one of symusic's
     """Give a list of notes as rows of ``_ROW``."""
     if _packs():
-        return bytes(notes.__getstate__()[_COUNT:])
+        return memoryview(notes.__getstate__())[_COUNT:]
     rows = np.empty(len(notes), _ROW)
     for name, values in notes.numpy().items():
         rows[name] = values

@@ -67,7 +67,7 @@ def seconds(ticks: Ticks, of: NDArray[np.intp], maps: Sequence[TempoMap]) -> Sec
     array([0.5 , 0.25])
     """
     if len(maps) and all(one == maps[0] for one in maps) and len(maps[0].rate) == 1:
-        alike: Seconds = ticks * maps[0].rate[0] / maps[0].unit
+        alike: Seconds = ticks * float(maps[0].rate[0]) / maps[0].unit  # as exact, and wide enough for any ticks
         return alike
     unit = np.array([one.unit for one in maps], np.float64)
     sizes = np.array([len(one.tick) for one in maps], np.int64)

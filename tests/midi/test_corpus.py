@@ -506,6 +506,7 @@ def table(*rows, **common):
         [{}, {"end": 2.0}, {"start": 0.5, "track": 7, "instrument": "Épinette"}, {"track": 9, "instrument": "Drums"}],
         [{"start": place * (60 / (120 * 384)), "end": place} for place in range(1, 50)],
         [{"start": place / 1000, "end": place / 7} for place in range(1, 50)],
+        [{"instrument": ""}, {"track": 1, "instrument": "", "pitch": 62}],
     ],
 )
 def test_what_kie_notes_wrote_comes_back_as_from_midi_gives_it(tmp_path, rows):
