@@ -129,17 +129,18 @@ def _synced(file: Path, expected: int) -> str:
 
 
 def _narrow(table: pa.Table) -> pa.Table:
-    """Give each column of categories a dictionary of its own values only: Polars shares one among all columns."""
+    """Give each column of categories a dictionary of its own values only: Polars shares one among all columns.
+
+    The field and its 32-bit codes stay as Polars has them: by them it knows categories again, at a fifth of the cost.
+    """
     for at, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             shared = table.column(at).combine_chunks()
             codes = shared.indices.to_numpy()
             used = np.zeros(len(shared.dictionary), np.bool_)
             used[codes] = True
-            own = (np.cumsum(used, dtype=np.int32) - 1)[codes]
-            table = table.set_column(
-                at, field.name, pa.DictionaryArray.from_arrays(own, shared.dictionary.filter(used))
-            )
+            own = (np.cumsum(used, dtype=np.uint32) - np.uint32(1))[codes]
+            table = table.set_column(at, field, pa.DictionaryArray.from_arrays(own, shared.dictionary.filter(used)))
     return table
 
 
